@@ -1,0 +1,51 @@
+"""The two networks, and the one function that builds either of them."""
+
+import importlib
+from typing import Any
+
+from models.input_spec import INPUT_SPECS, InputSpec
+
+# name -> module with the builder `build_<name>`
+_MODULES = {"lgps": "models.lgps", "pvtseg": "models.pvtseg"}
+MODEL_NAMES = tuple(_MODULES)
+
+
+def build_model(
+    name: str,
+    input_shape: tuple[int | None, int | None, int] = (256, 256, 3),
+    encoder_weights: str | None = None,
+    **options: Any,
+):
+    """Builds a segmentation network as a Keras functional model.
+
+    Args:
+        name: `"lgps"` or `"pvtseg"`.
+        input_shape: `(H, W, 3)`; H and W divisible by the model's size multiple, or
+            None for any size.
+        encoder_weights: None (random), a path to a weights file or, for LGPS,
+            `"imagenet"`.
+        **options: the builder's own: `use_se` (LGPS), `encoder` (PVTSeg).
+
+    Returns:
+        A `keras.Model`: images in the convention `INPUT_SPECS[name]` describes
+        → `(B, H, W, 1)` float32 probabilities.
+
+    Raises:
+        ValueError: for an unknown name or an illegal size.
+
+    Example:
+        >>> build_model("lgps").count_params()
+        1084961
+    """
+    if name not in _MODULES:
+        raise ValueError(
+            f"Argument `name` must be one of {', '.join(MODEL_NAMES)}. "
+            f"Received: name={name!r}"
+        )
+    if None not in input_shape[:2]:
+        INPUT_SPECS[name].check_size(*input_shape[:2])
+    build = getattr(importlib.import_module(_MODULES[name]), f"build_{name}")
+    return build(input_shape=input_shape, encoder_weights=encoder_weights, **options)
+
+
+__all__ = ["INPUT_SPECS", "MODEL_NAMES", "InputSpec", "build_model"]
