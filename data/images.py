@@ -1,0 +1,184 @@
+"""Reads and resizes images and masks; every file of the project is decoded here.
+
+A mask is foreground where the source is above 127. Grayscale becomes RGB, alpha is
+dropped, 16 bit is scaled to 8, an EXIF turn is applied as any viewer does. Resizing is
+bilinear, as in the published preprocessing; masks are binarised before and after it.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from data.cli import UserError
+
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
+MASK_THRESHOLD = 127  # masks are JPEG or smoothed: greys lie between 0 and 255
+
+
+def read_image(path: Path | str) -> np.ndarray:
+    """Reads an image as `(H, W, 3)` uint8 RGB.
+
+    Raises:
+        UserError: the file is missing, empty, damaged or not an image.
+    """
+    return decode_image(read_file(path), path)
+
+
+def read_mask(path: Path | str) -> np.ndarray:
+    """Reads a mask as `(H, W)` uint8, 1 = polyp, 0 = background.
+
+    Raises:
+        UserError: the file is missing, empty, damaged or not an image.
+    """
+    return decode_mask(read_file(path), path)
+
+
+def read_pair(image: Path | str, mask: Path | str) -> tuple[np.ndarray, np.ndarray]:
+    """Reads an image and its mask and proves that they lie on each other.
+
+    Returns:
+        `(H, W, 3)` uint8 RGB and `(H, W)` uint8 0/1.
+
+    Raises:
+        UserError: a file cannot be read, or the sizes differ.
+    """
+    return decode_pair(read_file(image), read_file(mask), image, mask)
+
+
+def read_file(path: Path | str) -> bytes:
+    """Returns the bytes of a file that is neither missing nor empty."""
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    if not content:
+        raise UserError(f"{path}: the file is empty (zero bytes)")
+    return content
+
+
+def decode_image(content: bytes, path: Path | str, turn: bool = True) -> np.ndarray:
+    """Decodes an image file's bytes into `(H, W, 3)` uint8 RGB.
+
+    Args:
+        content: the file's bytes.
+        path: named in the error.
+        turn: apply the file's EXIF orientation.
+    """
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+    if not turn:
+        flags |= cv2.IMREAD_IGNORE_ORIENTATION
+    return cv2.cvtColor(_decode(content, path, flags), cv2.COLOR_BGR2RGB)
+
+
+def decode_mask(content: bytes, path: Path | str) -> np.ndarray:
+    """Decodes a mask file's bytes into `(H, W)` uint8, 1 = polyp.
+
+    A lossless mask whose brightest value is 1 holds class labels 0 and 1.
+    """
+    grey = _decode(content, path, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+    holds_labels = not _is_jpeg(content) and grey.max() == 1
+    return (grey > (0 if holds_labels else MASK_THRESHOLD)).astype(np.uint8)
+
+
+def decode_pair(
+    image_content: bytes, mask_content: bytes, image: Path | str, mask: Path | str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Decodes an image and its mask; see `read_pair`.
+
+    An image with an EXIF turn is taken turned or as stored, whichever fits its mask.
+    """
+    pixels = decode_image(image_content, image)
+    truth = decode_mask(mask_content, mask)
+    if _has_exif(image_content) and not _has_exif(mask_content):
+        stored = decode_image(image_content, image, turn=False)
+        if pixels.shape == stored.shape and not np.array_equal(pixels, stored):
+            raise UserError(
+                f"{image}: is turned by its EXIF tag and its mask {mask} fits both"
+                " ways; save the image without the tag"
+            )
+        if stored.shape[:2] == truth.shape:
+            pixels = stored
+    if pixels.shape[:2] != truth.shape:
+        (height, width), (mask_height, mask_width) = pixels.shape[:2], truth.shape
+        raise UserError(
+            f"{image}: is {width}x{height} but its mask {mask} is"
+            f" {mask_width}x{mask_height}"
+        )
+    return pixels, truth
+
+
+def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resizes `(h, w, 3)` uint8 to `size` = (H, W), bilinear, half-pixel centres."""
+    height, width = size
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resizes a `(h, w)` mask (foreground > 0) to `size` = (H, W), uint8 0/1."""
+    height, width = size
+    grey = (mask > 0).astype(np.uint8) * 255
+    grey = cv2.resize(grey, (width, height), interpolation=cv2.INTER_LINEAR)
+    return (grey > MASK_THRESHOLD).astype(np.uint8)
+
+
+@contextlib.contextmanager
+def silent_codecs() -> Iterator[None]:
+    """Keeps OpenCV's and libpng's own messages about damaged files off the screen.
+
+    They write to the process's error stream from C; Python's own stderr stays visible.
+    """
+    logging = cv2.utils.logging
+    level = logging.getLogLevel()
+    stderr, saved = sys.stderr, os.dup(2)
+    try:
+        writes_to_screen = stderr.fileno() == 2
+    except (OSError, ValueError, AttributeError):
+        writes_to_screen = False
+    with open(os.devnull, "w") as null, open(saved, "w", closefd=False) as visible:
+        stderr.flush()
+        os.dup2(null.fileno(), 2)
+        logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+        if writes_to_screen:
+            sys.stderr = visible
+        try:
+            yield
+        finally:
+            sys.stderr = stderr
+            logging.setLogLevel(level)
+            os.dup2(saved, 2)
+    os.close(saved)
+
+
+def _decode(content: bytes, path: Path | str, flags: int) -> np.ndarray:
+    buffer = np.frombuffer(content, np.uint8)
+    try:
+        pixels = None if _is_cut_short(content) else cv2.imdecode(buffer, flags)
+    except cv2.error:
+        pixels = None
+    if pixels is None:
+        raise UserError(f"{path}: is damaged or not an image")
+    if pixels.dtype == np.uint16:
+        # 8-bit values in a 16-bit file stay; real 16 bit: 65535 / 257 = 255.
+        divisor = 1 if pixels.max() <= 255 else 257
+        pixels = np.rint(pixels / divisor).astype(np.uint8)
+    if pixels.dtype != np.uint8:
+        raise UserError(f"{path}: holds {pixels.dtype} values; save it as 8 or 16 bit")
+    return pixels
+
+
+def _is_jpeg(content: bytes) -> bool:
+    return content.startswith(b"\xff\xd8")
+
+
+def _is_cut_short(content: bytes) -> bool:
+    """A JPEG without an end marker after its last scan; older OpenCV greys the rest."""
+    return _is_jpeg(content) and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
+
+
+def _has_exif(content: bytes) -> bool:
+    return b"Exif\0" in content or b"eXIf" in content
