@@ -1,8 +1,8 @@
-"""What every command of this project shares: one-line errors and quiet logs."""
+"""What every command of this project shares: one-line errors and quiet start-up."""
 
-import logging
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 
 INTERRUPTED_EXIT_CODE = 130
@@ -13,10 +13,29 @@ class UserError(ValueError):
 
 
 def quiet_tensorflow() -> None:
-    """Silences TensorFlow's start-up log lines. Call before TensorFlow is imported."""
+    """Imports TensorFlow without the log lines its C++ start-up writes.
+
+    They come before any log level is read, so the process's standard error is set
+    aside meanwhile; it is shown when the import fails. Commands that need
+    TensorFlow or Keras call this before they import either.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as held_back:
+        os.dup2(held_back.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()  # looks for CUDA, and says so
+            tf.get_logger().setLevel("ERROR")
+        except BaseException:
+            held_back.seek(0)
+            os.write(saved, held_back.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
 
 
 def run_command(main: Callable[[], int | None]) -> None:
@@ -28,7 +47,6 @@ def run_command(main: Callable[[], int | None]) -> None:
     Raises:
         SystemExit: always, with the command's exit code.
     """
-    quiet_tensorflow()
     try:
         code = main()
     except UserError as error:

@@ -1,0 +1,17 @@
+"""Segmentation and adversarial losses; each goes down as predictions get better."""
+
+from losses.adversarial import adversarial_loss, discriminator_loss
+from losses.lgps import LGPSLoss, lgps_loss
+from losses.overlap import dice_loss, weighted_iou_loss
+from losses.pvtseg import PVTSegLoss, pvtseg_loss
+
+__all__ = [
+    "LGPSLoss",
+    "PVTSegLoss",
+    "adversarial_loss",
+    "dice_loss",
+    "discriminator_loss",
+    "lgps_loss",
+    "pvtseg_loss",
+    "weighted_iou_loss",
+]

@@ -1,0 +1,197 @@
+"""Loads `.h5` checkpoints, our own and the published ones, without trusting them.
+
+The architecture in the file is read as JSON and only *recognised*: the network is
+built by this project's code and takes nothing but arrays from the file. So nothing
+in a checkpoint is ever run, and a checkpoint fits any legal input size.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+
+from data.cli import UserError
+from models import INPUT_SPECS, MODEL_NAMES, InputSpec, build_model
+
+LGPS_ENCODER_LAYER = "block_13_expand_relu"
+PVT_PREFIX = "pvt_v2_b"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded network and what is known about it.
+
+    Attributes:
+        model: the network; `(B, H, W, 3)` in its own convention → `(B, H, W, 1)`.
+        name: `"lgps"` or `"pvtseg"`.
+        image_size: `(H, W)` of the input in pixels.
+        path: the file it was read from.
+    """
+
+    model: keras.Model
+    name: str
+    image_size: tuple[int, int]
+    path: Path
+
+    @property
+    def input_spec(self) -> InputSpec:
+        """How the model's input is prepared."""
+        return INPUT_SPECS[self.name]
+
+
+def load_checkpoint(
+    path: str | Path,
+    name: str | None = None,
+    image_size: tuple[int, int] | None = None,
+) -> Checkpoint:
+    """Loads a whole-model `.h5` saved by this project or by the published code.
+
+    Args:
+        path: the `.h5` file.
+        name: overrides the model the file seems to hold (`"lgps"`, `"pvtseg"`).
+        image_size: `(H, W)` in pixels; default: the size the file was saved with.
+
+    Returns:
+        The checkpoint, with its weights loaded.
+
+    Raises:
+        UserError: for a file that is missing, damaged, foreign or holds layers that
+            none of the models has (such as Lambda).
+    """
+    path = Path(path)
+    try:
+        config = _read_architecture(path)
+        found_name, options = _recognise(config, path)
+        size = image_size or _stored_size(config) or (256, 256)
+        model = build_model(name or found_name, (*size, 3), **options)
+        _refuse_other_layers(config, model, path)
+        _check_arrays(path, model)
+        model.load_weights(path)
+    except UserError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path} cannot be loaded: {reason}") from error
+    except (MemoryError, RecursionError) as error:
+        raise UserError(f"{path} cannot be loaded: it is malformed") from error
+    return Checkpoint(model, name or found_name, size, path)
+
+
+def save_checkpoint(model: keras.Model, path: str | Path) -> None:
+    """Saves a whole model as `.h5`, so that a kill never leaves half a file.
+
+    Args:
+        model: one of this project's networks.
+        path: the `.h5` file; replaced when it exists.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.stem}.partial.h5")
+    # Keras advises its newer format at each save; .h5 is what published code reads.
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    model.save(partial)
+    os.replace(partial, path)
+
+
+def _read_architecture(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise UserError(f"Checkpoint not found: {path}")
+    if not h5py.is_hdf5(path):
+        raise UserError(f"{path} is not an HDF5 file; expected a .h5 of a whole model")
+    with h5py.File(path) as file:
+        text = file.attrs.get("model_config")
+        if text is None or "model_weights" not in file:
+            raise UserError(
+                f"{path} holds no whole model (architecture and weights); "
+                "save one with model.save('NAME.h5')"
+            )
+    try:
+        config = json.loads(text)
+    except (ValueError, TypeError):
+        raise UserError(f"{path}: its architecture is not readable JSON") from None
+    if not isinstance(config, dict) or not list(_layers(config)):
+        raise UserError(f"{path}: its architecture is not a Keras functional model")
+    return config
+
+
+def _layers(config: Any) -> Iterator[dict[str, Any]]:
+    """Yields every layer of a functional model's JSON, nested ones included."""
+    inner = config.get("config") if isinstance(config, dict) else None
+    layers = inner.get("layers") if isinstance(inner, dict) else None
+    for layer in layers if isinstance(layers, list) else []:
+        if isinstance(layer, dict):
+            yield layer
+            yield from _layers(layer)
+
+
+def _layer_names(config: dict[str, Any]) -> set[str]:
+    inner = (layer.get("config") for layer in _layers(config))
+    return {str(c.get("name")) for c in inner if isinstance(c, dict)}
+
+
+def _recognise(config: dict[str, Any], path: Path) -> tuple[str, dict[str, bool | str]]:
+    """Tells which model, with which options, an architecture describes."""
+    names = _layer_names(config)
+    if LGPS_ENCODER_LAYER in names:
+        classes = {layer.get("class_name") for layer in _layers(config)}
+        return "lgps", {"use_se": "Multiply" in classes}
+    encoders = [name for name in names if name.startswith(PVT_PREFIX)]
+    if len(encoders) == 1:
+        return "pvtseg", {"encoder": encoders[0]}
+    raise UserError(f"{path} holds none of the known models ({', '.join(MODEL_NAMES)})")
+
+
+def _stored_size(config: dict[str, Any]) -> tuple[int, int] | None:
+    """Height and width of the first input layer, where they are fixed."""
+    for layer in _layers(config):
+        if layer.get("class_name") == "InputLayer":
+            height, width = layer["config"]["batch_shape"][1:3]
+            if isinstance(height, int) and isinstance(width, int):
+                return height, width
+            return None
+    return None
+
+
+def _refuse_other_layers(
+    config: dict[str, Any], model: keras.Model, path: Path
+) -> None:
+    known = {type(layer).__name__ for layer in _flatten(model)}
+    foreign = {str(layer.get("class_name")) for layer in _layers(config)} - known
+    if foreign:
+        raise UserError(
+            f"{path} is refused: it holds layers that {model.name} does not have: "
+            f"{', '.join(sorted(foreign))}"
+        )
+
+
+def _flatten(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    for layer in model.layers:
+        yield layer
+        if isinstance(layer, keras.Model):
+            yield from _flatten(layer)
+
+
+def _check_arrays(path: Path, model: keras.Model) -> None:
+    """Checks what the file would make Keras read, before anything is read.
+
+    Linked and external arrays are not counted, so a file that relies on them is
+    refused as incomplete.
+    """
+    sizes = []
+
+    def collect(_: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Dataset) and not (item.external or item.is_virtual):
+            sizes.append(item.size)
+
+    with h5py.File(path) as file:
+        file["model_weights"].visititems(collect)
+    if sum(sizes) != model.count_params():
+        raise UserError(
+            f"{path} does not fit {model.name}: it holds {sum(sizes):,} weights, "
+            f"expected {model.count_params():,}"
+        )

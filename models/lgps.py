@@ -1,0 +1,181 @@
+"""LGPS generator: MobileNetV2 encoder, residual SE decoder, 1.07 M parameters.
+
+Built from standard Keras layers in the published topology and creation order, so
+that whole-model `.h5` files load in both directions (legacy HDF5 files match
+layers by order, not by name).
+"""
+
+from pathlib import Path
+
+import h5py
+import keras
+
+# Encoder features in the published output order: layer, stride, channels.
+ENCODER_FEATURES = (
+    ("block_13_expand_relu", 16, 576),
+    ("block_1_expand_relu", 2, 96),
+    ("block_3_expand_relu", 4, 144),
+    ("block_6_expand_relu", 8, 192),
+)
+DECODER_FILTERS = (256, 128, 64)  # at strides 8, 4, 2
+BOTTLENECK_FILTERS = 576
+RESIDUAL_REDUCTION = 4
+SE_REDUCTION = 16
+
+DOWNLOAD_ADVICE = (
+    "use --encoder_weights none to start from random weights, or "
+    "--encoder_weights FILE for a local MobileNetV2 weights file"
+)
+
+
+def build_lgps(
+    input_shape: tuple[int | None, int | None, int] = (256, 256, 3),
+    encoder_weights: str | None = None,
+    use_se: bool = True,
+) -> keras.Model:
+    """Builds the LGPS segmentation network.
+
+    Args:
+        input_shape: `(H, W, 3)`, H and W divisible by 16, or None.
+        encoder_weights: None for random weights, `"imagenet"` for Keras's download,
+            or the path of a MobileNetV2 weights file (see `load_encoder_weights`).
+        use_se: squeeze-and-excitation at the end of each residual block.
+
+    Returns:
+        Functional model, `(B, H, W, 3)` RGB in [-1, 1] → `(B, H, W, 1)` float32
+        probabilities. 1,084,961 parameters with SE, 1,081,425 without.
+
+    Raises:
+        ValueError: when encoder weights cannot be had or do not fit.
+    """
+    inputs = keras.Input(input_shape)
+    encoder = build_encoder(input_shape, encoder_weights)
+    bottleneck, skip_2, skip_4, skip_8 = encoder(inputs)
+
+    x = residual_se_block(bottleneck, BOTTLENECK_FILTERS, use_se)  # (B, H/16, W/16)
+    for skip, filters in zip((skip_8, skip_4, skip_2), DECODER_FILTERS, strict=True):
+        x = keras.layers.UpSampling2D(2, interpolation="bilinear")(x)
+        x = keras.layers.Concatenate()([x, skip])
+        x = residual_se_block(x, filters, use_se)
+    x = keras.layers.UpSampling2D(2, interpolation="bilinear")(x)  # (B, H, W, 16)
+    # float32 whatever the policy: probabilities near 0 and 1 feed a logarithm.
+    outputs = keras.layers.Conv2D(1, 1, activation="sigmoid", dtype="float32")(x)
+    return keras.Model(inputs, outputs, name="lgps")
+
+
+def build_encoder(
+    input_shape: tuple[int | None, int | None, int],
+    encoder_weights: str | None = None,
+) -> keras.Model:
+    """Builds MobileNetV2 cut after `block_13_expand`, with its four feature maps.
+
+    Args:
+        input_shape: `(H, W, 3)`.
+        encoder_weights: as in `build_lgps`.
+
+    Returns:
+        Functional model with the outputs of `ENCODER_FEATURES`, in that order;
+        616,256 parameters.
+    """
+    download = encoder_weights == "imagenet"
+    try:
+        # With shapes other than its own, Keras warns before it loads the 224 weights:
+        # without H and W it loads the same file in silence.
+        mobilenet = keras.applications.MobileNetV2(
+            input_shape=(224, 224, 3) if download else input_shape,
+            include_top=False,
+            weights="imagenet" if download else None,
+        )
+    except Exception as error:  # keras.utils.get_file raises bare Exception
+        if not download:
+            raise
+        raise ValueError(
+            f"The ImageNet weights of MobileNetV2 cannot be downloaded "
+            f"({str(error).splitlines()[0]}); {DOWNLOAD_ADVICE}."
+        ) from error
+    encoder = _cut_encoder(mobilenet)
+    if download:
+        resized = build_encoder(input_shape)
+        resized.set_weights(encoder.get_weights())
+        return resized
+    if encoder_weights is not None:
+        load_encoder_weights(encoder, encoder_weights)
+    return encoder
+
+
+def _cut_encoder(mobilenet: keras.Model) -> keras.Model:
+    outputs = [mobilenet.get_layer(name).output for name, _, _ in ENCODER_FEATURES]
+    return keras.Model(mobilenet.input, outputs)
+
+
+def load_encoder_weights(encoder: keras.Model, path: str | Path) -> None:
+    """Loads a MobileNetV2 weights file into the cut encoder, in place.
+
+    Args:
+        encoder: the model `build_encoder` returns.
+        path: a Keras `.weights.h5` of the cut encoder, or Keras's own
+            `mobilenet_v2_weights_…_no_top.h5` of the whole MobileNetV2.
+
+    Raises:
+        ValueError: when the file is missing, is no such file or does not fit.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"Encoder weights file not found: {path}; {DOWNLOAD_ADVICE}.")
+    try:
+        with h5py.File(path) as file:
+            by_layer_name = "layer_names" in file.attrs
+        if by_layer_name:
+            whole = keras.applications.MobileNetV2(
+                input_shape=(224, 224, 3), include_top=False, weights=None
+            )
+            whole.load_weights(path)
+            encoder.set_weights(_cut_encoder(whole).get_weights())
+        else:
+            encoder.load_weights(path)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"Encoder weights file {path} does not fit MobileNetV2: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+
+
+def residual_se_block(
+    x: keras.KerasTensor, filters: int, use_se: bool = True
+) -> keras.KerasTensor:
+    """Residual block with squeeze-and-excitation ("ReSE").
+
+    Args:
+        x: `(B, H, W, C)`.
+        filters: the block's nominal width F; its output has F/4 channels.
+        use_se: whether the channels are reweighted at the end.
+
+    Returns:
+        `(B, H, W, filters // 4)`, non-negative.
+    """
+    width = filters // RESIDUAL_REDUCTION
+    shortcut = x
+    y = keras.layers.Conv2D(width, 1)(x)
+    y = keras.layers.BatchNormalization()(y)
+    y = keras.layers.ReLU()(y)
+    y = keras.layers.Conv2D(width, 3, padding="same")(y)
+    y = keras.layers.BatchNormalization()(y)
+    if x.shape[-1] != width:
+        shortcut = keras.layers.Conv2D(width, 1)(x)
+        shortcut = keras.layers.BatchNormalization()(shortcut)
+    y = keras.layers.Add()([shortcut, y])
+    y = keras.layers.ReLU()(y)
+    return squeeze_excite(y) if use_se else y
+
+
+def squeeze_excite(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Reweights the channels of `(B, H, W, C)` by a gate in (0, 1) (arXiv 1709.01507).
+
+    The gate is `sigmoid(Dense(relu(Dense(mean over H, W))))`, C // 16 units inside.
+    """
+    channels = x.shape[-1]
+    gate = keras.layers.GlobalAveragePooling2D()(x)
+    gate = keras.layers.Dense(max(channels // SE_REDUCTION, 1), activation="relu")(gate)
+    gate = keras.layers.Dense(channels, activation="sigmoid")(gate)
+    gate = keras.layers.Reshape((1, 1, channels))(gate)
+    return keras.layers.Multiply()([x, gate])
