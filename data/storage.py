@@ -1,0 +1,209 @@
+"""The files of a prepared dataset: creating, replacing and describing them.
+
+    train_images.npy, train_masks.npy, test_images.npy, test_masks.npy
+        or these four as datasets of one prepared.h5, without the ".npy"
+    prepared.json
+        the manifest: names, groups, sources and options
+
+Images are `(N, H, W, 3)` uint8 RGB, masks `(N, H, W, 1)` uint8 0/1.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data.cli import UserError
+
+FORMAT_VERSION = 1
+FORMATS = ("npy", "h5")
+SUBSETS = ("train", "test")
+H5_FILE = "prepared.h5"
+MANIFEST_FILE = "prepared.json"
+UNFINISHED = ".preparing-"  # prefix of the folder that a run writes in
+FINISHED = ".prepared-new"  # complete output whose files are being moved into place
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where one uint8 array lies in a file: `shape` from byte `offset` on."""
+
+    file: Path
+    offset: int
+    shape: tuple[int, ...]
+
+    def open(self) -> np.memmap:
+        return np.memmap(self.file, np.uint8, "r", self.offset, self.shape)
+
+
+def create_arrays(
+    folder: Path, counts: dict[str, int], size: tuple[int, int], file_format: str
+) -> dict[str, Region]:
+    """Makes the files of a prepared dataset, still without pixels.
+
+    The pixels are then written at each region's offset with ordinary file writes: a
+    full disk raises OSError, where a memory map would end the process.
+
+    Args:
+        folder: an existing folder.
+        counts: images per subset.
+        size: (H, W) in pixels.
+        file_format: "npy" or "h5".
+
+    Returns:
+        "train_images" and so on, each with its place.
+    """
+    shapes = {}
+    for subset, count in counts.items():
+        shapes[f"{subset}_images"] = (count, *size, 3)
+        shapes[f"{subset}_masks"] = (count, *size, 1)
+    needed = sum(int(np.prod(shape)) for shape in shapes.values())
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise UserError(
+            f"{folder.parent}: disk full, {needed / 1e6:.0f} MB needed but"
+            f" {free / 1e6:.0f} MB free; choose another place with --out_dir"
+        )
+    if file_format == "h5":
+        return _create_h5(folder / H5_FILE, shapes)
+    return {key: _create_npy(folder / f"{key}.npy", shapes[key]) for key in shapes}
+
+
+def write_manifest(folder: Path, manifest: dict) -> None:
+    """Writes the manifest beside the arrays, and into the .h5 so that it can travel."""
+    text = json.dumps({"format_version": FORMAT_VERSION, **manifest}, indent=1)
+    (folder / MANIFEST_FILE).write_text(text + "\n")
+    if manifest["format"] == "h5":
+        import h5py
+
+        with h5py.File(folder / H5_FILE, "r+") as file:
+            file["manifest"] = text
+
+
+@contextlib.contextmanager
+def replace_prepared(folder: Path) -> Iterator[Path]:
+    """Gives a folder to write in; at the end its files replace those of `folder`.
+
+    All or nothing: if the block fails or is interrupted, what it wrote is removed and
+    `folder` keeps what it had. A process killed outright leaves a hidden `.preparing-`
+    folder, removed by the next run, or, in the instant after the output was complete,
+    `.prepared-new`, which loading reads from and the next run moves into place.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _move_finished(folder)
+        for leftover in folder.glob(f"{UNFINISHED}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder))
+    except OSError as error:
+        raise UserError(
+            f"{folder}: cannot be written to ({error.strerror});"
+            " choose another place with --out_dir"
+        ) from None
+    try:
+        yield unfinished
+        unfinished.rename(folder / FINISHED)
+    except OSError as error:
+        raise UserError(
+            f"{folder}: writing failed ({error.strerror}); its contents are unchanged"
+        ) from None
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    _move_finished(folder)
+
+
+def current_file(folder: Path, file: str) -> Path:
+    """A prepared file's newest complete version; see `replace_prepared`."""
+    finished = folder / FINISHED / file
+    return finished if finished.is_file() else folder / file
+
+
+def read_manifest(path: Path) -> dict | None:
+    """The manifest of a prepared folder or .h5 file; None if it has none."""
+    if path.is_file():
+        text = h5_names(path).get("manifest")
+    else:
+        file = current_file(path, MANIFEST_FILE)
+        text = file.read_text() if file.is_file() else None
+    if text is None:
+        return None
+    try:
+        manifest = json.loads(text)
+        version = manifest["format_version"]
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{path}: its {MANIFEST_FILE} is damaged") from None
+    if version != FORMAT_VERSION:
+        raise UserError(
+            f"{path}: prepared in format {version}, expected {FORMAT_VERSION};"
+            " run the preprocessing again"
+        )
+    return manifest
+
+
+def h5_names(file: Path) -> dict[str, str]:
+    """The names in an .h5 file; the manifest's with its text."""
+    import h5py
+
+    try:
+        with h5py.File(file, "r") as stream:
+            names = dict.fromkeys(stream, "")
+            if "manifest" in names:
+                names["manifest"] = stream["manifest"][()].decode()
+            return names
+    except (OSError, KeyError, AttributeError, ValueError):
+        return {}
+
+
+def _move_finished(folder: Path) -> None:
+    finished = folder / FINISHED
+    if not finished.is_dir():
+        return
+    new = {file.name for file in finished.iterdir()}
+    if (folder / MANIFEST_FILE).is_file():  # ours: do not leave the other format behind
+        for file in _file_names() - new - {MANIFEST_FILE}:
+            (folder / file).unlink(missing_ok=True)
+    for file in sorted(new):
+        os.replace(finished / file, folder / file)
+    finished.rmdir()
+
+
+def _file_names() -> set[str]:
+    arrays = {
+        f"{subset}_{kind}.npy" for subset in SUBSETS for kind in ("images", "masks")
+    }
+    return arrays | {H5_FILE, MANIFEST_FILE}
+
+
+def _create_npy(file: Path, shape: tuple[int, ...]) -> Region:
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    with file.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+        return Region(file, stream.tell(), shape)
+
+
+def _create_h5(file: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, Region]:
+    """Contiguous datasets: plain bytes at a known offset, which can be mapped."""
+    import h5py
+
+    layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    layout.set_layout(h5py.h5d.CONTIGUOUS)
+    layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    regions = {}
+    with h5py.File(file, "w") as stream:
+        for key, shape in shapes.items():
+            dataset = h5py.h5d.create(
+                stream.id,
+                key.encode(),
+                h5py.h5t.STD_U8LE,
+                h5py.h5s.create_simple(shape),
+                layout,
+            )
+            regions[key] = Region(file, dataset.get_offset(), shape)
+    return regions
