@@ -1,0 +1,110 @@
+"""Training and validation samples drawn from one or several prepared datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from data.cli import UserError
+
+if TYPE_CHECKING:
+    from data.arrays import PreparedSet
+
+
+class Samples:
+    """A choice of samples from prepared sets, read from disk when asked for.
+
+    Args:
+        sets: prepared sets, all of one image size.
+        members: for each sample, which set it is in and its place there; default:
+            every sample of every set.
+
+    Raises:
+        UserError: when the sets differ in image size or hold nothing.
+    """
+
+    def __init__(
+        self,
+        sets: Sequence[PreparedSet],
+        members: Sequence[tuple[int, int]] | None = None,
+    ):
+        if members is None:
+            members = [(s, i) for s, part in enumerate(sets) for i in range(len(part))]
+        sizes = {tuple(part.image_size) for part in sets}
+        if len(sizes) > 1:
+            listed = ", ".join(f"{p.name} {tuple(p.image_size)}" for p in sets)
+            raise UserError(f"Prepared datasets differ in image size: {listed}")
+        if not len(members):
+            raise UserError("The prepared datasets hold no samples")
+        self.sets = list(sets)
+        self.members = list(members)
+        self.image_size = next(iter(sizes))
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    @property
+    def names(self) -> list[str]:
+        """`dataset/image` for each sample."""
+        return [f"{self.sets[s].name}/{self.sets[s].names[i]}" for s, i in self.members]
+
+    @property
+    def groups(self) -> list[str]:
+        """The video sequence or patient of each sample, told apart by dataset."""
+        return [
+            f"{self.sets[s].name}/{self.sets[s].groups[i]}" for s, i in self.members
+        ]
+
+    def batch(self, indices: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Reads samples: uint8 `(n, H, W, 3)` RGB and uint8 `(n, H, W, 1)` 0/1."""
+        parts = [self.sets[s].batch([i]) for s, i in (self.members[j] for j in indices)]
+        images, masks = zip(*parts, strict=True)
+        return np.concatenate(images), np.concatenate(masks)
+
+    def subset(self, indices: Sequence[int]) -> Samples:
+        """The samples at these places."""
+        return Samples(self.sets, [self.members[i] for i in indices])
+
+
+def split_validation(
+    samples: Samples, fraction: float, seed: int
+) -> tuple[Samples, Samples]:
+    """Sets part of the training samples aside, whole groups at a time.
+
+    Frames of one video sequence show one polyp, so a sequence never lies on both
+    sides.
+
+    Args:
+        samples: all training samples.
+        fraction: share of the samples to set aside, in (0, 1).
+        seed: makes the choice; the same seed makes the same choice.
+
+    Returns:
+        Training samples, validation samples; each in its original order.
+
+    Raises:
+        UserError: when there are too few groups to have samples on both sides.
+    """
+    groups = np.array(samples.groups)
+    order = np.random.default_rng(seed).permutation(np.unique(groups))
+    wanted = max(1, round(fraction * len(samples)))
+    chosen, taken = [], 0
+    for group in order:
+        size = int(np.sum(groups == group))
+        if taken + size <= wanted or not chosen:
+            chosen.append(group)
+            taken += size
+        if taken >= wanted:
+            break
+    validation = np.isin(groups, chosen)
+    if validation.all():
+        raise UserError(
+            f"{len(samples)} training samples in {len(order)} groups cannot be split "
+            "for validation; give --val_data_path"
+        )
+    return (
+        samples.subset(np.flatnonzero(~validation)),
+        samples.subset(np.flatnonzero(validation)),
+    )

@@ -1,0 +1,188 @@
+"""What a run writes into its folder as training goes."""
+
+import csv
+import json
+import math
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from data.cli import UserError
+from models.checkpoints import save_checkpoint
+from training.figures import draw_curves, draw_samples
+from training.state import (
+    STATE_FILE,
+    callback_counters,
+    load_state,
+    restore_counters,
+    save_state,
+)
+
+BEST_FILE = "best.h5"
+KEPT_CHECKPOINTS = 3
+
+
+class BestCheckpoints(keras.callbacks.Callback):
+    """Saves the network whenever the monitored validation value improves.
+
+    Writes `best.h5` and, as the published code does, `epoch_{n}_val_loss_{x}.h5`, of
+    which the last three are kept.
+
+    Args:
+        folder: the run's folder.
+        monitor: name of the value; `val_loss` goes down, scores go up.
+    """
+
+    def __init__(self, folder: Path, monitor: str):
+        super().__init__()
+        self.folder = folder
+        self.monitor = monitor
+        self.best: float | None = None
+        self.best_epoch: int | None = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        value = float(logs[self.monitor])
+        if self.best is not None and not self._is_better(value):
+            return
+        self.best, self.best_epoch = value, epoch
+        name = f"epoch_{epoch + 1}_val_loss_{logs['val_loss']:.4f}.h5"
+        save_checkpoint(self.model.network, self.folder / name)
+        partial = self.folder / ".best.partial.h5"
+        shutil.copyfile(self.folder / name, partial)
+        os.replace(partial, self.folder / BEST_FILE)
+        for old in self._history()[:-KEPT_CHECKPOINTS]:
+            old.unlink()
+
+    def _is_better(self, value: float) -> bool:
+        return value < self.best if self.monitor == "val_loss" else value > self.best
+
+    def _history(self) -> list[Path]:
+        files = self.folder.glob("epoch_*_val_loss_*.h5")
+        return sorted(files, key=lambda file: int(file.name.split("_")[1]))
+
+
+class StopOnNaN(keras.callbacks.Callback):
+    """Ends training when the loss is not finite; what was saved before stays."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        loss = float(logs["loss"])
+        if not math.isfinite(loss):
+            raise UserError(
+                f"The loss became {loss} at step {batch + 1}; training stopped and the "
+                "checkpoints of the epochs before are kept. Try a lower "
+                "--learning_rate or --precision float32"
+            )
+
+
+class RunLog(keras.callbacks.Callback):
+    """Keeps the run's history and state: `log.csv`, `curves.png`, `state.h5`.
+
+    Must come last in the list of callbacks: it saves what the others have counted.
+
+    Args:
+        folder: the run's folder.
+        others: the other callbacks, whose counters are kept.
+        checkpoints: the one that knows the best value so far.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        others: list[keras.callbacks.Callback],
+        checkpoints: BestCheckpoints,
+    ):
+        super().__init__()
+        self.folder = folder
+        self.others = others
+        self.checkpoints = checkpoints
+        self.history: list[dict[str, float]] = []
+        self._counters: dict[str, Any] = {}
+
+    def restore(self, model: keras.Model) -> int:
+        """Takes up a saved run; returns the number of epochs it has done."""
+        progress = load_state(self.folder / STATE_FILE, model)
+        self.history = progress["history"]
+        self.checkpoints.best = progress["best"]
+        self.checkpoints.best_epoch = progress["best_epoch"]
+        self._counters = progress["counters"]
+        return len(self.history)
+
+    def on_train_begin(self, logs=None):
+        restore_counters(self.others, self._counters)
+
+    def on_epoch_end(self, epoch, logs=None):
+        row = {name: float(np.mean(value)) for name, value in logs.items()}
+        row.setdefault("learning_rate", float(self.model.optimizer.learning_rate))
+        self.history.append({"epoch": epoch + 1, **row})
+        progress = {
+            "history": self.history,
+            "best": self.checkpoints.best,
+            "best_epoch": self.checkpoints.best_epoch,
+            "counters": callback_counters(self.others),
+        }
+        save_state(self.folder / STATE_FILE, self.model, progress)
+        self._write_log()
+        draw_curves(self.history, self.folder / "curves.png")
+
+    def _write_log(self) -> None:
+        partial = self.folder / ".log.partial.csv"
+        with open(partial, "w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(self.history[-1]))
+            writer.writeheader()
+            writer.writerows(self.history)
+        os.replace(partial, self.folder / "log.csv")
+
+
+class ValidationPictures(keras.callbacks.Callback):
+    """Draws a few validation samples after each epoch: `samples.png`, TensorBoard.
+
+    Args:
+        folder: the run's folder.
+        images: `(n, H, W, 3)` uint8 RGB.
+        masks: `(n, H, W, 1)` uint8 0/1.
+        prepared: `(n, H, W, 3)` the same images as the network takes them.
+    """
+
+    def __init__(
+        self, folder: Path, images: np.ndarray, masks: np.ndarray, prepared: tf.Tensor
+    ):
+        super().__init__()
+        self.folder = folder
+        self.images = images
+        self.masks = masks
+        self.prepared = prepared
+        self._run = None
+
+    def on_train_begin(self, logs=None):
+        self._run = tf.function(lambda x: self.model.network(x, training=False))
+        self._writer = tf.summary.create_file_writer(
+            str(self.folder / "tensorboard" / "samples")
+        )
+
+    def on_epoch_end(self, epoch, logs=None):
+        probabilities = self._run(self.prepared).numpy()
+        picture = draw_samples(self.images, self.masks, probabilities)
+        save_picture(picture, self.folder / "samples.png")
+        with self._writer.as_default():
+            tf.summary.image("validation", picture[None], step=epoch)
+        self._writer.flush()
+
+
+def save_picture(picture: np.ndarray, path: Path) -> None:
+    """Writes `(H, W, 3)` uint8 RGB as PNG, beside and renamed."""
+    partial = path.with_name(f".{path.name}.partial")
+    content = tf.io.encode_png(picture).numpy()
+    partial.write_bytes(content)
+    os.replace(partial, path)
+
+
+def write_json(content: dict[str, Any], path: Path) -> None:
+    """Writes JSON beside and renames it."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(partial, path)

@@ -1,0 +1,75 @@
+"""Re-estimates batch normalisation statistics over training images ("precise BN").
+
+Keras's MobileNetV2 averages its statistics with momentum 0.999, so they trail the
+weights by a thousand steps: in a short run the same weights score far below what they
+are worth. Statistics taken afresh over a few hundred training images show it.
+"""
+
+from collections.abc import Iterable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+def batch_normalisations(
+    network: keras.Model,
+) -> list[keras.layers.BatchNormalization]:
+    """All batch normalisation layers of a network, nested models included."""
+    return [
+        layer
+        for layer in network._flatten_layers()
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+
+
+def recalibrate(network: keras.Model, batches: Iterable[tf.Tensor]) -> None:
+    """Replaces the moving statistics by those of the given images, in place.
+
+    Means are averaged over the batches; variances are taken within and between them.
+    Weights are not changed.
+
+    Args:
+        network: the network; runs in training mode, so its statistics in each layer
+            are those of layers fed by normalised batches.
+        batches: prepared images `(B, H, W, 3)`; equal batch sizes count equally.
+    """
+    layers = batch_normalisations(network)
+    if not layers:
+        return
+    run = tf.function(lambda images: network(images, training=True))
+    means = [0.0] * len(layers)
+    squares = [0.0] * len(layers)
+    count = 0
+    for images in batches:
+        for layer in layers:
+            # From zero, one update leaves exactly (1 - momentum) x the batch's value.
+            layer.moving_mean.assign(np.zeros(layer.moving_mean.shape))
+            layer.moving_variance.assign(np.zeros(layer.moving_variance.shape))
+        run(images)
+        count += 1
+        for i, layer in enumerate(layers):
+            share = 1 - layer.momentum
+            mean = np.asarray(layer.moving_mean, np.float64) / share
+            variance = np.asarray(layer.moving_variance, np.float64) / share
+            means[i] += mean
+            squares[i] += variance + mean**2
+    for layer, mean, square in zip(layers, means, squares, strict=True):
+        mean = mean / count
+        layer.moving_mean.assign(mean)
+        layer.moving_variance.assign(np.maximum(square / count - mean**2, 0))
+
+
+class BatchNormRecalibration(keras.callbacks.Callback):
+    """Recalibrates before each validation, so that scores and checkpoints hold it.
+
+    Args:
+        images: dataset of prepared image batches, the same at each pass.
+    """
+
+    def __init__(self, images: tf.data.Dataset):
+        super().__init__()
+        self.images = images
+
+    def on_test_begin(self, logs=None):
+        recalibrate(self.model.network, self.images)
