@@ -112,11 +112,12 @@ def load_prepared(path: Path | str, subset: str = "train") -> PreparedSet:
     )
     where = f"{path} ({subset})"
     _check_shapes(images, masks, where)
-    items = manifest["subsets"][subset] if manifest else None
-    if items is None:
+    _check_image_range(images, where)
+    if manifest:
+        items = manifest["subsets"][subset]["items"]
+    else:
         names = [f"{index:04d}" for index in range(len(images))]
         items = [{"name": name, "group": name, "centre": None} for name in names]
-        _check_image_range(images, where)
     if len(items) != len(images):
         raise UserError(
             f"{where}: {len(images)} images but {MANIFEST_FILE} lists {len(items)};"
@@ -127,7 +128,7 @@ def load_prepared(path: Path | str, subset: str = "train") -> PreparedSet:
         subset=subset,
         images=images,
         masks=masks,
-        mask_threshold=0 if manifest else _mask_threshold(masks, where),
+        mask_threshold=_mask_threshold(masks, where),
         names=[item["name"] for item in items],
         groups=[item["group"] for item in items],
         centres=[item["centre"] for item in items],
@@ -184,12 +185,14 @@ def _sample(array: np.ndarray) -> np.ndarray:
 
 
 def _check_image_range(images: np.ndarray, where: str) -> None:
+    if images.dtype == np.uint8:
+        return
     sample = _sample(images)
     low, high = float(sample.min()), float(sample.max())
     if images.dtype.kind == "f":
         fits = -PUBLISHED_LIMIT <= low < 0 and high <= PUBLISHED_LIMIT
     else:
-        fits = 0 <= low and 1 < high <= 255
+        fits = 0 <= low and high <= 255
     if not fits:
         raise UserError(
             f"{where}: expected images of uint8 0-255 or floats in [-1, 1]; found"

@@ -16,7 +16,6 @@ import numpy as np
 
 from data.cli import UserError
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
 MASK_THRESHOLD = 127  # masks are JPEG or smoothed: greys lie between 0 and 255
 
 

@@ -95,6 +95,7 @@ def replace_prepared(folder: Path) -> Iterator[Path]:
     folder, removed by the next run, or, in the instant after the output was complete,
     `.prepared-new`, which loading reads from and the next run moves into place.
     """
+    is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _move_finished(folder)
@@ -115,6 +116,8 @@ def replace_prepared(folder: Path) -> Iterator[Path]:
         ) from None
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+        if is_new and not any(folder.iterdir()):
+            folder.rmdir()
     _move_finished(folder)
 
 
@@ -126,18 +129,21 @@ def current_file(folder: Path, file: str) -> Path:
 
 def read_manifest(path: Path) -> dict | None:
     """The manifest of a prepared folder or .h5 file; None if it has none."""
-    if path.is_file():
-        text = h5_names(path).get("manifest")
-    else:
-        file = current_file(path, MANIFEST_FILE)
-        text = file.read_text() if file.is_file() else None
-    if text is None:
-        return None
     try:
+        if path.is_file():
+            text = h5_names(path).get("manifest")
+        else:
+            file = current_file(path, MANIFEST_FILE)
+            text = file.read_text() if file.is_file() else None
+        if text is None:
+            return None
         manifest = json.loads(text)
         version = manifest["format_version"]
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{path}: its {MANIFEST_FILE} is damaged") from None
+        complete = {"dataset", "format", "subsets"} <= manifest.keys()
+    except (OSError, ValueError, KeyError, TypeError):
+        complete = False
+    if not complete:
+        raise UserError(f"{path}: its {MANIFEST_FILE} is damaged; prepare again")
     if version != FORMAT_VERSION:
         raise UserError(
             f"{path}: prepared in format {version}, expected {FORMAT_VERSION};"

@@ -1,0 +1,37 @@
+"""Prepares Kvasir-SEG: 256x256 training and test arrays beside a manifest.
+
+python Preprocess_SEG.py
+python Preprocess_SEG.py --data_path /elsewhere/Kvasir-SEG --split pranet
+"""
+
+import argparse
+from pathlib import Path
+
+from data.cli import run_command
+from data.prepare import DATA_FOLDER, add_options
+from data.prepare import main as prepare
+
+SPLITS = ("official", "pranet", "random")
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data_path",
+        type=Path,
+        default=DATA_FOLDER / "Kvasir-SEG",
+        help="holds images/ and masks/; default: data/Kvasir-SEG",
+    )
+    add_options(parser, SPLITS, default="official")
+    parser.set_defaults(name="Kvasir-SEG")
+    return parser.parse_args(argv)
+
+
+def main(args: argparse.Namespace) -> None:
+    prepare(args)
+
+
+if __name__ == "__main__":
+    run_command(lambda: main(parse_args()))

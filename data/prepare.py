@@ -1,0 +1,165 @@
+"""Prepares a dataset: resized training and test arrays beside a manifest.
+
+    python -m data.prepare data/PolypGen2021_MultiCenterData_v3 --split by-centre
+    python -m data.prepare data/CVC-ClinicDB --folds 5 --out_dir data/ClinicDB-folds
+
+Preprocess_SEG.py and Preprocess_CVC_CliniCDB.py are this command with the defaults of
+one dataset. What is written is described in data/storage.py; with --folds 5 there is
+one such folder a fold, fold_1 to fold_5.
+"""
+
+import argparse
+import contextlib
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from data.cli import UserError, run_command
+from data.pairs import Dataset, find_pairs
+from data.splits import SPLITS, Split, default_split, fold_pairs, split_pairs
+
+DATA_FOLDER = Path(__file__).resolve().parent
+
+
+def add_options(
+    parser: argparse.ArgumentParser, splits: Sequence[str], default: str | None = None
+) -> None:
+    """Adds what all preprocessing commands take; `args.data_path` is up to them."""
+    parser.add_argument(
+        "--split",
+        choices=splits,
+        default=default,
+        help="train.txt and test.txt in the dataset folder win; default:"
+        f" {default or 'what suits the dataset'}",
+    )
+    parser.add_argument("--folds", type=int, help="write this many folds instead")
+    parser.add_argument(
+        "--image_size", type=int, nargs="+", default=[256], metavar=("H", "W")
+    )
+    parser.add_argument("--format", choices=("npy", "h5"), default="npy")
+    parser.add_argument(
+        "--augment",
+        choices=("none", "published"),
+        default="none",
+        help="published: save each training image zoomed, bent and relit once",
+    )
+    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--out_dir", type=Path, help="default: the dataset folder")
+    parser.set_defaults(name=None, test_centre="C6")
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data_path", type=Path, help="the dataset folder")
+    add_options(parser, SPLITS)
+    parser.add_argument("--test_centre", default="C6", help="for --split by-centre")
+    parser.add_argument("--name", help="the dataset's name; default: the folder's")
+    return parser.parse_args(argv)
+
+
+def main(args: argparse.Namespace) -> None:
+    """Prepares `args.data_path` as the options of `add_options` say."""
+    height, width = (args.image_size * 2)[:2]
+    if len(args.image_size) > 2 or min(height, width) < 1:
+        raise UserError(f"--image_size must be H or H W, received {args.image_size}")
+    dataset = find_pairs(args.data_path, args.name)
+    print(dataset.describe())
+    kind = args.split or default_split(dataset)
+    if args.folds:
+        splits = fold_pairs(dataset, kind, args.folds, args.seed)
+    else:
+        splits = [split_pairs(dataset, kind, args.seed, args.test_centre)]
+    out_dir = args.out_dir or args.data_path
+    folders = [out_dir / f"fold_{n + 1}" for n in range(args.folds or 0)] or [out_dir]
+    with _ends_tidily(), contextlib.ExitStack() as outputs:
+        for split, folder in zip(splits, folders, strict=True):
+            _write_split(dataset, split, folder, args, outputs)
+    print(f"wrote {', '.join(map(str, folders))}")
+
+
+def _write_split(
+    dataset: Dataset,
+    split: Split,
+    folder: Path,
+    args: argparse.Namespace,
+    outputs: contextlib.ExitStack,
+) -> None:
+    """Writes one prepared folder; it takes effect when `outputs` closes.
+
+    Raises:
+        UserError: names every file that is bad, lacks its partner or is not on disk.
+    """
+    from data import storage
+    from data.images import silent_codecs
+    from data.writing import write_pairs
+
+    sets = {"train": split.train, "test": split.test}
+    counts = {subset: len(pairs) for subset, pairs in sets.items()}
+    unused = len(dataset.pairs) - sum(counts.values())
+    print(
+        f"{split.name}: {counts['train']} train, {counts['test']} test, {unused} unused"
+    )
+    problems = [f"{dataset.root / file}: {why}" for file, why in dataset.unpaired]
+    problems += split.problems
+    if not all(counts.values()):
+        _raise_problems(dataset, [*problems, "the training or the test set is empty"])
+    size = tuple((args.image_size * 2)[:2])
+    staged = outputs.enter_context(storage.replace_prepared(folder))
+    regions = storage.create_arrays(staged, counts, size, args.format)
+    subsets = {}
+    for subset, pairs in sets.items():
+        augmented = args.augment == "published" and subset == "train"
+        with silent_codecs():
+            items, faults = write_pairs(
+                pairs,
+                regions[f"{subset}_images"],
+                regions[f"{subset}_masks"],
+                augment_seed=args.seed if augmented else None,
+                title=subset,
+            )
+        problems += faults
+        empty = sum(item["empty_mask"] for item in items)
+        print(f"{subset}: {len(items)} pairs, {empty} with an empty mask")
+        subsets[subset] = {"count": len(items), "empty_masks": empty, "items": items}
+    if problems:
+        _raise_problems(dataset, problems)
+    storage.write_manifest(
+        staged,
+        {
+            "dataset": dataset.name,
+            "source": str(dataset.root.resolve()),
+            "layout": dataset.layout,
+            "left_out": dataset.left_out,
+            "split": split.name,
+            "image_size": size,
+            "format": args.format,
+            "augment": args.augment,
+            "seed": args.seed,
+            "subsets": subsets,
+        },
+    )
+
+
+def _raise_problems(dataset: Dataset, problems: list[str]) -> None:
+    count = f"{len(problems)} problem" + "s" * (len(problems) > 1)
+    raise UserError("\n  ".join([f"{dataset.root}: {count}", *problems]))
+
+
+@contextlib.contextmanager
+def _ends_tidily() -> Iterator[None]:
+    """Treats SIGTERM like Ctrl-C, so that unfinished files are removed."""
+
+    def stop(signal_number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+if __name__ == "__main__":
+    run_command(lambda: main(parse_args()))
