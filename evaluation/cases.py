@@ -1,0 +1,213 @@
+"""What an evaluation works on: cases of a test set, from arrays or from raw files."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from data.arrays import is_prepared, load_prepared
+from data.cli import UserError
+from data.images import read_file, read_pair
+from data.pairs import Dataset, Pair, find_datasets, find_pairs
+
+READERS = 4  # decoding threads
+
+
+@dataclass(frozen=True)
+class Case:
+    """One image with its truth and, once predicted, its map.
+
+    Attributes:
+        name: the image's file stem.
+        group: what may not be torn apart (video sequence, patient), or the name.
+        centre: the clinical centre, where known.
+        image: `(H, W, 3)` uint8 RGB.
+        truth: `(H, W)` uint8, 1 = polyp.
+        prepared: from prepared arrays, hence not at the size the frame was taken at.
+        grey_truth: reads the truth as stored, `(H, W)` float32 in [0, 1], greys kept.
+        probability: `(h, w)` float32 in [0, 1], at the network's size.
+    """
+
+    name: str
+    group: str
+    centre: str | None
+    image: np.ndarray
+    truth: np.ndarray
+    prepared: bool
+    grey_truth: Callable[[], np.ndarray]
+    probability: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class CaseSet:
+    """A test set: the names of its cases, and how to read each.
+
+    Attributes:
+        name: the dataset's name.
+        path: the folder or file it was found in.
+        names: the cases' names.
+        groups: the cases' groups.
+        read: index → `Case` without a map; may be called from several threads.
+        origin: one line for the user: what was found and how it is read.
+        original_size: the masks are at the size they were drawn at.
+    """
+
+    name: str
+    path: Path
+    names: list[str]
+    groups: list[str]
+    read: Callable[[int], Case]
+    origin: str
+    original_size: bool
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def open_case_set(
+    path: str | Path,
+    names: Sequence[str] | None = None,
+    original_size: bool = False,
+) -> CaseSet:
+    """Opens a prepared test set or a raw dataset folder of any known layout.
+
+    Args:
+        path: folder or `.h5` of prepared arrays (their test part), or a raw dataset.
+        names: keep only these cases of a raw dataset.
+        original_size: of a prepared set whose raw files lie in the same folder, read
+            the raw test files instead of the arrays.
+
+    Raises:
+        UserError: nothing usable is there.
+    """
+    path = Path(path)
+    if names is None and is_prepared(path):
+        prepared = _from_arrays(path)
+        if original_size:
+            return _from_raw_beside(path, prepared) or prepared
+        return prepared
+    dataset = find_pairs(path)
+    return _from_pairs(
+        dataset, dataset.pairs if names is None else _pick(dataset, names)
+    )
+
+
+def find_case_sets(path: str | Path, original_size: bool = False) -> list[CaseSet]:
+    """Opens every test set at a path.
+
+    A prepared folder is one test set; a folder of prepared folders (such as `data/`)
+    holds one for each of them and for each raw dataset beside them.
+    """
+    path = Path(path)
+    if is_prepared(path):
+        return [open_case_set(path, original_size=original_size)]
+    children = sorted(child for child in path.glob("[!._]*") if child.is_dir())
+    if any(is_prepared(child) for child in children):
+        found = [find_case_sets(child, original_size) for child in children]
+        return [case_set for sets in found for case_set in sets]
+    return [_from_pairs(dataset, dataset.pairs) for dataset in find_datasets(path)]
+
+
+def read_ahead(
+    load: Callable[[int], object], indices: Iterable[int], ahead: int
+) -> Iterator:
+    """Yields `load(index)` in order, up to `ahead` of them loading in threads."""
+    with ThreadPoolExecutor(READERS) as pool:
+        pending = deque()
+        for index in indices:
+            pending.append(pool.submit(load, index))
+            if len(pending) > ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+
+def _from_arrays(path: Path) -> CaseSet:
+    arrays = load_prepared(path, "test")
+    if not len(arrays):
+        raise UserError(f"{path}: its test part holds no images")
+
+    def grey_truth(index: int) -> np.ndarray:
+        stored = np.array(arrays.masks[index], np.float32)
+        stored = stored if stored.ndim == 2 else stored[..., 0]
+        return stored / 255 if arrays.mask_threshold > 1 else stored
+
+    def read(index: int) -> Case:
+        images, masks = arrays.batch([index])
+        return Case(
+            name=arrays.names[index],
+            group=arrays.groups[index],
+            centre=arrays.centres[index],
+            image=images[0],
+            truth=masks[0, ..., 0],
+            prepared=True,
+            grey_truth=lambda: grey_truth(index),
+        )
+
+    height, width = arrays.image_size
+    return CaseSet(
+        name=arrays.name,
+        path=path,
+        names=arrays.names,
+        groups=arrays.groups,
+        read=read,
+        origin=f"{arrays.name}: {len(arrays)} prepared test images, {height}×{width}",
+        original_size=False,
+    )
+
+
+def _from_raw_beside(path: Path, prepared: CaseSet) -> CaseSet | None:
+    """The raw files of a prepared test set, or None when they are not all there."""
+    try:
+        dataset = find_pairs(path if path.is_dir() else path.parent)
+        pairs = _pick(dataset, prepared.names)
+    except UserError:
+        return None
+    return replace(_from_pairs(dataset, pairs), name=prepared.name)
+
+
+def _pick(dataset: Dataset, names: Sequence[str]) -> list[Pair]:
+    by_name = {pair.name: pair for pair in dataset.pairs}
+    missing = [name for name in names if name not in by_name]
+    if missing:
+        raise UserError(
+            f"{dataset.root}: {len(missing)} of {len(names)} listed cases are not "
+            f"there, the first: {missing[0]}"
+        )
+    return [by_name[name] for name in names]
+
+
+def _from_pairs(dataset: Dataset, pairs: list[Pair]) -> CaseSet:
+    def grey_truth(mask: Path) -> np.ndarray:
+        content = np.frombuffer(read_file(mask), np.uint8)
+        return cv2.imdecode(content, cv2.IMREAD_GRAYSCALE).astype(np.float32) / 255
+
+    def read(index: int) -> Case:
+        pair = pairs[index]
+        image, truth = read_pair(pair.image, pair.mask)
+        return Case(
+            name=pair.name,
+            group=pair.group,
+            centre=pair.centre,
+            image=image,
+            truth=truth,
+            prepared=False,
+            grey_truth=lambda: grey_truth(pair.mask),
+        )
+
+    origin = dataset.describe()
+    if len(pairs) < len(dataset.pairs):
+        origin += f"\n  scored: the {len(pairs)} test images of them"
+    return CaseSet(
+        name=dataset.name,
+        path=Path(dataset.root),
+        names=[pair.name for pair in pairs],
+        groups=[pair.group for pair in pairs],
+        read=read,
+        origin=origin,
+        original_size=True,
+    )

@@ -1,0 +1,60 @@
+"""The results folder: names, and what may not be overwritten."""
+
+import json
+
+import pytest
+
+from data.cli import UserError
+from evaluation.results import claim_folder, model_label, write_metrics, write_text
+from evaluation.scoring import score_cases
+
+
+def test_best_checkpoint_is_called_by_its_run():
+    assert model_label("runs/lgps-long/best.h5") == "lgps-long"
+    assert model_label("weights/polyp.h5") == "polyp"
+
+
+@pytest.fixture
+def case_set(make_case, make_case_set):
+    return make_case_set([make_case([[1, 0]], [[1, 0]])])
+
+
+def write(root, case_set, source):
+    folder = claim_folder(root, "m", case_set, source)
+    folder.mkdir(parents=True, exist_ok=True)
+    scores = score_cases([case_set.read(0)], [])
+    return write_metrics(folder, "m", source, case_set, scores, None)
+
+
+def test_same_checkpoint_may_write_again(tmp_path, case_set):
+    source = tmp_path / "m.h5"
+    source.touch()
+    write(tmp_path / "out", case_set, source)
+    write(tmp_path / "out", case_set, source)
+
+
+def test_namesake_does_not_overwrite(tmp_path, case_set):
+    one, other = tmp_path / "a" / "m.h5", tmp_path / "b" / "m.h5"
+    for path in (one, other):
+        path.parent.mkdir()
+        path.touch()
+    write(tmp_path / "out", case_set, one)
+    with pytest.raises(UserError, match="holds the scores of .*a/m.h5.*--out_dir"):
+        write(tmp_path / "out", case_set, other)
+    one.unlink()  # nobody can mean the lost checkpoint any more
+    write(tmp_path / "out", case_set, other)
+
+
+def test_metrics_are_json_with_unrounded_floats(tmp_path, case_set):
+    metrics = write(tmp_path / "out", case_set, tmp_path / "m.h5")
+    assert {"dataset": "toy", "model": "m", "images": 1, "protocols": {}}.items() <= (
+        metrics.items()
+    )
+    file = tmp_path / "out" / "m" / "toy" / "metrics.json"
+    assert json.loads(file.read_text()) == metrics
+
+
+def test_text_is_written_whole(tmp_path):
+    write_text(tmp_path / "x.md", "line")
+    assert (tmp_path / "x.md").read_text() == "line\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["x.md"]
