@@ -10,10 +10,11 @@ one side; the published splits, and so the published scores, do not.
 import argparse
 from pathlib import Path
 
-from data.cli import run_command
+from data.cli import UserError, run_command
 from data.prepare import DATA_FOLDER, add_options
 from data.prepare import main as prepare
 
+DOWNLOAD = "https://polyp.grand-challenge.org/CVCClinicDB/"
 SPLITS = ("by-sequence", "pranet", "random")
 
 
@@ -34,6 +35,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
+    if not args.data_path.is_dir():
+        raise UserError(
+            f"{args.data_path}: not found; download CVC-ClinicDB from {DOWNLOAD}"
+            " or say where it is with --data_path"
+        )
     prepare(args)
 
 

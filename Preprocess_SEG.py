@@ -7,10 +7,11 @@ python Preprocess_SEG.py --data_path /elsewhere/Kvasir-SEG --split pranet
 import argparse
 from pathlib import Path
 
-from data.cli import run_command
+from data.cli import UserError, run_command
 from data.prepare import DATA_FOLDER, add_options
 from data.prepare import main as prepare
 
+DOWNLOAD = "https://datasets.simula.no/kvasir-seg/"
 SPLITS = ("official", "pranet", "random")
 
 
@@ -30,6 +31,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
+    if not args.data_path.is_dir():
+        raise UserError(
+            f"{args.data_path}: not found; download Kvasir-SEG from {DOWNLOAD}"
+            " or say where it is with --data_path"
+        )
     prepare(args)
 
 

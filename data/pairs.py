@@ -140,10 +140,10 @@ def find_datasets(
     ]
 
 
-def natural_order(text: str) -> list[tuple[int, str]]:
-    """Sort key that counts: frame 2 comes before frame 10."""
+def natural_order(text: str) -> list[tuple[int, int, str]]:
+    """Sort key that counts: frame 2 comes before frame 10, numbers before words."""
     parts = re.findall(r"\d+|\D+", text)
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]
 
 
 def _find_centres(root: Path, name: str | None) -> Dataset | None:

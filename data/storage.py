@@ -26,6 +26,11 @@ FORMATS = ("npy", "h5")
 SUBSETS = ("train", "test")
 H5_FILE = "prepared.h5"
 MANIFEST_FILE = "prepared.json"
+FILE_NAMES = {
+    *(f"{subset}_{kind}.npy" for subset in SUBSETS for kind in ("images", "masks")),
+    H5_FILE,
+    MANIFEST_FILE,
+}
 UNFINISHED = ".preparing-"  # prefix of the folder that a run writes in
 FINISHED = ".prepared-new"  # complete output whose files are being moved into place
 
@@ -109,6 +114,7 @@ def replace_prepared(folder: Path) -> Iterator[Path]:
         ) from None
     try:
         yield unfinished
+        new = {file.name for file in unfinished.iterdir()}
         unfinished.rename(folder / FINISHED)
     except OSError as error:
         raise UserError(
@@ -118,7 +124,11 @@ def replace_prepared(folder: Path) -> Iterator[Path]:
         shutil.rmtree(unfinished, ignore_errors=True)
         if is_new and not any(folder.iterdir()):
             folder.rmdir()
+    is_own = (folder / MANIFEST_FILE).is_file()
     _move_finished(folder)
+    if is_own:  # do not leave our arrays in the other format behind
+        for file in FILE_NAMES - new:
+            (folder / file).unlink(missing_ok=True)
 
 
 def current_file(folder: Path, file: str) -> Path:
@@ -168,22 +178,10 @@ def h5_names(file: Path) -> dict[str, str]:
 
 def _move_finished(folder: Path) -> None:
     finished = folder / FINISHED
-    if not finished.is_dir():
-        return
-    new = {file.name for file in finished.iterdir()}
-    if (folder / MANIFEST_FILE).is_file():  # ours: do not leave the other format behind
-        for file in _file_names() - new - {MANIFEST_FILE}:
-            (folder / file).unlink(missing_ok=True)
-    for file in sorted(new):
-        os.replace(finished / file, folder / file)
-    finished.rmdir()
-
-
-def _file_names() -> set[str]:
-    arrays = {
-        f"{subset}_{kind}.npy" for subset in SUBSETS for kind in ("images", "masks")
-    }
-    return arrays | {H5_FILE, MANIFEST_FILE}
+    if finished.is_dir():
+        for file in sorted(finished.iterdir()):
+            os.replace(file, folder / file.name)
+        finished.rmdir()
 
 
 def _create_npy(file: Path, shape: tuple[int, ...]) -> Region:

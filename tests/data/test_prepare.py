@@ -1,0 +1,214 @@
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import Preprocess_CVC_CliniCDB
+import Preprocess_SEG
+from data import prepare, storage, writing
+from data.arrays import load_prepared
+from data.cli import UserError
+from data.images import read_pair, resize_image, resize_mask
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+NAMES = [str(n) for n in range(1, 13)]
+
+
+def run(root, *options):
+    argv = [str(root), "--image_size", "32", "--split", "random", *map(str, options)]
+    prepare.main(prepare.parse_args(argv))
+
+
+def contents(folder):
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+
+
+@pytest.mark.parametrize("file_format", ["npy", "h5"])
+def test_arrays_and_manifest_hold_the_dataset(tmp_path, write_set, file_format):
+    root = write_set(tmp_path / "My set", NAMES)
+    cv2.imwrite(str(root / "masks/5.png"), np.zeros((40, 56), np.uint8))
+    run(root, "--format", file_format, "--image_size", "16", "32")
+    manifest = json.loads((root / "prepared.json").read_text())
+    subsets = manifest["subsets"]
+    # A tenth of 12, rounded up, is 2.
+    assert [subsets[name]["count"] for name in ("train", "test")] == [10, 2]
+    assert sum(subset["empty_masks"] for subset in subsets.values()) == 1
+    assert manifest["dataset"] == "My set" and manifest["split"] == "random"
+    for subset in ("train", "test"):
+        loaded = load_prepared(root, subset)
+        images, masks = loaded.batch(slice(None))
+        for index, item in enumerate(subsets[subset]["items"]):
+            source = root / f"images/{item['name']}.png"
+            image, mask = read_pair(source, root / f"masks/{item['name']}.png")
+            np.testing.assert_array_equal(images[index], resize_image(image, (16, 32)))
+            np.testing.assert_array_equal(
+                masks[index, ..., 0], resize_mask(mask, (16, 32))
+            )
+            assert (
+                item["image_sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
+            )
+            assert item["source_size"] == [40, 56]
+
+
+def test_every_bad_file_is_in_one_message_and_the_old_output_stays(tmp_path, write_set):
+    root = write_set(tmp_path, NAMES)
+    run(root)
+    before = contents(root)
+    (root / "images/1.png").write_bytes(b"")
+    (root / "images/2.png").write_bytes(b"text")
+    (root / "masks/3.png").unlink()
+    (root / "images/4.png").unlink()
+    cv2.imwrite(str(root / "masks/5.png"), np.zeros((9, 9), np.uint8))
+    with pytest.raises(UserError) as error:
+        run(root)
+    message = str(error.value)
+    assert "5 problems" in message
+    for part in (
+        "images/1.png: the file is empty",
+        "images/2.png: is damaged",
+        "images/3.png: image without mask",
+        "masks/4.png: mask without image",
+        "masks/5.png is 9x9",
+    ):
+        assert part in message
+    assert contents(root) == before
+    assert not list(root.glob(".prep*"))
+
+
+def test_names_of_a_list_that_are_not_on_disk_stop_the_run(tmp_path, write_set):
+    root = write_set(tmp_path / "set", NAMES)
+    (root / "train.txt").write_text("1\n2\nlost\n")
+    (root / "test.txt").write_text("gone\n")
+    with pytest.raises(UserError, match="(?s)lost: in train.txt.*gone: in test.txt"):
+        run(root)
+
+
+def test_terminated_run_leaves_the_old_output(tmp_path, write_set, monkeypatch):
+    root = write_set(tmp_path, NAMES)
+    run(root)
+    before = contents(root)
+    whole = writing.prepare_pair
+
+    def terminated(pair, *options):
+        if pair.name == "9":
+            os.kill(os.getpid(), signal.SIGTERM)
+        return whole(pair, *options)
+
+    monkeypatch.setattr(writing, "prepare_pair", terminated)
+    handler = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        run(root, "--image_size", "16")
+    assert contents(root) == before and not list(root.glob(".prep*"))
+    assert signal.getsignal(signal.SIGTERM) == handler
+
+
+def test_disk_full_while_writing(tmp_path, write_set, monkeypatch):
+    root = write_set(tmp_path / "set", NAMES)
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(writing, "write_pairs", full)
+    with pytest.raises(UserError, match="No space left"):
+        run(root, "--out_dir", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("subset", ["train", "test"])
+def test_augmentation_depends_on_the_seed_alone(
+    tmp_path, write_set, monkeypatch, subset
+):
+    root = write_set(tmp_path / "set", NAMES)
+
+    def prepared(out, *options):
+        run(root, "--out_dir", tmp_path / out, *options)
+        return load_prepared(tmp_path / out, subset).batch(slice(None))[0]
+
+    plain = prepared("plain")
+    first = prepared("first", "--augment", "published")
+    monkeypatch.setattr(writing, "WORKERS", 1)
+    np.testing.assert_array_equal(first, prepared("again", "--augment", "published"))
+    assert np.array_equal(first, plain) == (subset == "test")
+
+
+def test_folds_are_prepared_folders(tmp_path, write_set):
+    root = write_set(tmp_path / "set", NAMES)
+    run(root, "--folds", "3", "--out_dir", tmp_path / "out")
+    tested = [
+        name
+        for fold in (1, 2, 3)
+        for name in load_prepared(tmp_path / "out" / f"fold_{fold}", "test").names
+    ]
+    assert sorted(tested) == sorted(NAMES)
+
+
+def test_failed_fold_writes_no_fold(tmp_path, write_set, monkeypatch):
+    root = write_set(tmp_path / "set", NAMES)
+    manifests = []
+
+    def fails_second_time(*arguments):
+        manifests.append(arguments)
+        if len(manifests) == 2:
+            raise OSError(28, "No space left on device")
+        return storage_manifest(*arguments)
+
+    storage_manifest = storage.write_manifest
+    monkeypatch.setattr(storage, "write_manifest", fails_second_time)
+    with pytest.raises(UserError, match="No space left"):
+        run(root, "--folds", "3", "--out_dir", tmp_path / "out")
+    assert not list((tmp_path / "out").rglob("*.npy"))
+
+
+def test_clinicdb_script_keeps_sequences_apart(tmp_path, write_set):
+    names = ["1", "2", "26", "27", "51", "52", "68", "69"]
+    root = write_set(tmp_path / "any name", names, "Original", "Ground Truth", ".tif")
+    argv = ["--data_path", str(root), "--image_size", "16"]
+    Preprocess_CVC_CliniCDB.main(Preprocess_CVC_CliniCDB.parse_args(argv))
+    train, test = load_prepared(root), load_prepared(root, "test")
+    assert (len(train), len(test)) == (6, 2)
+    assert not set(train.groups) & set(test.groups)
+    assert train.name == "CVC-ClinicDB"
+
+
+@pytest.mark.parametrize("script", [Preprocess_SEG, Preprocess_CVC_CliniCDB])
+def test_missing_dataset_says_where_to_get_it(tmp_path, script):
+    with pytest.raises(UserError, match="none: not found.*download.*--data_path"):
+        script.main(script.parse_args(["--data_path", str(tmp_path / "none")]))
+
+
+def test_bad_image_size(tmp_path, write_set):
+    with pytest.raises(UserError, match="--image_size"):
+        run(write_set(tmp_path, NAMES), "--image_size", "0")
+
+
+def test_command_exits_2_with_one_message_and_no_traceback(tmp_path, write_set):
+    root = write_set(tmp_path / "Kvasir-SEG", NAMES)
+    command = [
+        sys.executable,
+        str(REPOSITORY / "Preprocess_SEG.py"),
+        "--data_path",
+        root,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    # None of the 1000 names of the official split is on disk.
+    assert "error:" in done.stderr and "cju0qkwl35piu0993l0dewei2" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys, Preprocess_SEG, Preprocess_CVC_CliniCDB, data.doctor;"
+        "print({'tensorflow', 'keras', 'numpy', 'cv2'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY
+    )
+    assert done.stdout.strip() == "set()"
