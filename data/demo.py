@@ -10,7 +10,6 @@ real person is involved, and a score on these frames says nothing about real pol
 """
 
 import argparse
-import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import cv2
 import numpy as np
 
 from data.cli import UserError, run_command
+from data.storage import create_arrays, replace_prepared, write_manifest
 
 # Albedo of the mucosa, RGB in [0, 1]: from pale pink over orange to tan and mauve.
 MUCOSA_COLOURS = np.float32(
@@ -277,18 +277,25 @@ def draw_frames(
 def write_prepared(
     out_dir: Path, train: int, test: int, image_size: int, seed: int
 ) -> None:
-    """Writes a prepared dataset, the form training reads (see `data/arrays.py`)."""
-    out_dir.mkdir(parents=True, exist_ok=True)
-    names = {}
-    for subset, count, offset in (
-        ("train", train, 0),
-        ("test", test, TEST_SEED_OFFSET),
-    ):
-        images, masks, names[subset] = draw_frames(seed + offset, count, image_size)
-        np.save(out_dir / f"{subset}_images.npy", images)
-        np.save(out_dir / f"{subset}_masks.npy", masks)
-    manifest = {"dataset": "demo", "image_size": [image_size] * 2, "names": names}
-    (out_dir / "manifest.json").write_text(json.dumps(manifest, indent=1))
+    """Writes a prepared dataset, the form training reads (see data/storage.py)."""
+    first_seeds = {"train": seed, "test": seed + TEST_SEED_OFFSET}
+    counts = {"train": train, "test": test}
+    size = (image_size, image_size)
+    subsets = {}
+    with replace_prepared(out_dir) as folder:
+        regions = create_arrays(folder, counts, size, "npy")
+        for subset, count in counts.items():
+            images, masks, names = draw_frames(first_seeds[subset], count, image_size)
+            for kind, array in (("images", images), ("masks", masks)):
+                region = regions[f"{subset}_{kind}"]
+                with region.file.open("r+b") as stream:
+                    stream.seek(region.offset)
+                    stream.write(array.tobytes())
+            items = [{"name": name, "group": name, "centre": None} for name in names]
+            subsets[subset] = {"count": count, "items": items}
+        manifest = {"dataset": "demo", "source": "data/demo.py", "seed": seed}
+        manifest |= {"format": "npy", "image_size": size, "subsets": subsets}
+        write_manifest(folder, manifest)
 
 
 def write_raw(out_dir: Path, count: int, image_size: int, seed: int) -> None:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from data import demo
+from data.arrays import load_prepared
 
 SIZE = 64
 
@@ -101,3 +102,15 @@ def test_command_writes_a_raw_folder(tmp_path):
     assert len(names) == 3
     written = cv2.imread(str(tmp_path / "images" / names[0]))[..., ::-1]
     np.testing.assert_array_equal(written, demo.draw_frame(0, 32)[0])
+
+
+def test_command_writes_a_prepared_dataset(tmp_path):
+    arguments = ["--out_dir", str(tmp_path), "--image_size", "32", "--train", "4"]
+    demo.main(demo.parse_args([*arguments, "--test", "2"]))
+    train, test = load_prepared(tmp_path, "train"), load_prepared(tmp_path, "test")
+    assert (len(train), len(test)) == (4, 2)
+    assert not set(train.names) & set(test.names)
+    image, mask = demo.draw_frame(3, 32)
+    images, masks = train.batch([3])
+    np.testing.assert_array_equal(images[0], image)
+    np.testing.assert_array_equal(masks[0, ..., 0], mask)
