@@ -49,7 +49,7 @@ def training_dataset(
     """
 
     def load(epoch: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        image, mask = _load(samples, int(index), image_size)
+        image, mask = load_sample(samples, int(index), image_size)
         rng = np.random.default_rng([seed, int(epoch), int(index)])
         return augment(image, mask, augmentation, rng)
 
@@ -81,15 +81,16 @@ def evaluation_dataset(
     """
 
     def load(_: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return _load(samples, int(index), image_size)
+        return load_sample(samples, int(index), image_size)
 
     indices = tf.data.Dataset.range(len(samples)).map(lambda index: (index, index))
     return _batches(indices.batch(batch_size), load, input_spec, image_size)
 
 
-def _load(
+def load_sample(
     samples: Samples, index: int, image_size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
+    """One sample at a size: uint8 `(H, W, 3)` RGB and uint8 `(H, W, 1)` 0/1."""
     images, masks = samples.batch([index])
     image, mask = images[0], masks[0]
     if tuple(image_size) != image.shape[:2]:

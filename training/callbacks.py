@@ -5,15 +5,19 @@ import json
 import math
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import keras
 import numpy as np
 import tensorflow as tf
 
 from data.cli import UserError
+from evaluation.cases import Case
 from models.checkpoints import save_checkpoint
+from models.input_spec import InputSpec
 from training.figures import draw_curves, draw_samples
 from training.state import (
     STATE_FILE,
@@ -143,20 +147,16 @@ class ValidationPictures(keras.callbacks.Callback):
 
     Args:
         folder: the run's folder.
-        images: `(n, H, W, 3)` uint8 RGB.
-        masks: `(n, H, W, 1)` uint8 0/1.
-        prepared: `(n, H, W, 3)` the same images as the network takes them.
+        cases: what to draw; images at the size they are trained at.
+        input_spec: how the network's input is prepared.
     """
 
-    def __init__(
-        self, folder: Path, images: np.ndarray, masks: np.ndarray, prepared: tf.Tensor
-    ):
+    def __init__(self, folder: Path, cases: list[Case], input_spec: InputSpec):
         super().__init__()
         self.folder = folder
-        self.images = images
-        self.masks = masks
-        self.prepared = prepared
-        self._run = None
+        self.cases = cases
+        images = np.stack([case.image for case in cases]).astype(np.float32)
+        self.inputs = tf.constant(input_spec.prepare(images))
 
     def on_train_begin(self, logs=None):
         self._run = tf.function(lambda x: self.model.network(x, training=False))
@@ -165,20 +165,18 @@ class ValidationPictures(keras.callbacks.Callback):
         )
 
     def on_epoch_end(self, epoch, logs=None):
-        probabilities = self._run(self.prepared).numpy()
-        picture = draw_samples(self.images, self.masks, probabilities)
-        save_picture(picture, self.folder / "samples.png")
+        maps = self._run(self.inputs).numpy()[..., 0]
+        predicted = [
+            replace(case, probability=probability)
+            for case, probability in zip(self.cases, maps, strict=True)
+        ]
+        picture = draw_samples(predicted)
+        partial = self.folder / ".samples.partial.png"
+        cv2.imwrite(str(partial), picture[..., ::-1])
+        os.replace(partial, self.folder / "samples.png")
         with self._writer.as_default():
             tf.summary.image("validation", picture[None], step=epoch)
         self._writer.flush()
-
-
-def save_picture(picture: np.ndarray, path: Path) -> None:
-    """Writes `(H, W, 3)` uint8 RGB as PNG, beside and renamed."""
-    partial = path.with_name(f".{path.name}.partial")
-    content = tf.io.encode_png(picture).numpy()
-    partial.write_bytes(content)
-    os.replace(partial, path)
 
 
 def write_json(content: dict[str, Any], path: Path) -> None:

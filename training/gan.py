@@ -85,4 +85,5 @@ class LGPSGAN(Segmenter):
         self.optimizer.apply(generator_gradients, generator_variables)
         self.discriminator_optimizer.apply(judge_gradients, judge_variables)
         self.discriminator_metric.update_state(judge_loss)
-        return self._update_metrics(masks, predictions, loss)
+        self._update_metrics(masks, predictions, loss)
+        return self._results(self.discriminator_metric)

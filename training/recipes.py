@@ -12,12 +12,12 @@ class Recipe:
         batch_size: images per step, over all devices.
         learning_rate: Adam's, at the start.
         beta_1: Adam's first decay.
-        clipvalue: limit of each gradient component, or None.
+        clipvalue: limit of each gradient component; 0 for none.
         monitor: validation value that picks the best checkpoint.
         plateau_factor, plateau_patience, min_learning_rate: the learning rate is
             multiplied by the factor when the validation loss has not improved for
             so many epochs, down to the minimum.
-        early_stop_patience: epochs without a better monitored value, or None.
+        early_stop_patience: epochs without a better monitored value; 0: never.
         augmentation: name in `data.augment.AUGMENTATIONS`.
         bn_recalibrate: training images over which batch normalisation statistics are
             re-estimated before each validation; 0 keeps the moving averages.
@@ -28,12 +28,12 @@ class Recipe:
     batch_size: int
     learning_rate: float
     beta_1: float
-    clipvalue: float | None
+    clipvalue: float
     monitor: str
     plateau_factor: float
     plateau_patience: int
     min_learning_rate: float
-    early_stop_patience: int | None
+    early_stop_patience: int
     augmentation: str
     bn_recalibrate: int
     seed: int
@@ -52,7 +52,7 @@ RECIPES = {
         plateau_factor=0.5,
         plateau_patience=3,
         min_learning_rate=1e-6,
-        early_stop_patience=None,
+        early_stop_patience=0,
         augmentation="lgps",
         bn_recalibrate=256,
         seed=42,
@@ -63,7 +63,7 @@ RECIPES = {
         batch_size=16,
         learning_rate=1e-4,
         beta_1=0.9,
-        clipvalue=None,
+        clipvalue=0.0,
         monitor="val_dice",
         plateau_factor=0.1,
         plateau_patience=5,
@@ -74,3 +74,6 @@ RECIPES = {
         seed=42,
     ),
 }
+
+# For the drawn frames of `--demo`: a few minutes on two CPU cores, from random weights.
+DEMO_CHANGES = {"epochs": 20, "learning_rate": 1e-3, "bn_recalibrate": 128}

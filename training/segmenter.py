@@ -54,7 +54,8 @@ class Segmenter(keras.Model):
             scaled = self.optimizer.scale_loss(share_of_replica(loss))
         variables = self.network.trainable_variables
         self.optimizer.apply(tape.gradient(scaled, variables), variables)
-        return self._update_metrics(masks, predictions, loss)
+        self._update_metrics(masks, predictions, loss)
+        return self._results()
 
     def test_step(self, data):
         images, masks = data
@@ -62,16 +63,17 @@ class Segmenter(keras.Model):
         for_loss = predictions
         if self.binarised_val_loss:
             for_loss = ops.cast(predictions > 0.5, "float32")
-        return self._update_metrics(masks, predictions, self.loss(masks, for_loss))
+        self._update_metrics(masks, predictions, self.loss(masks, for_loss))
+        return self._results()
 
-    def _update_metrics(self, masks, predictions, loss) -> dict:
+    def _update_metrics(self, masks, predictions, loss) -> None:
         self.loss_metric.update_state(loss, sample_weight=ops.shape(masks)[0])
         for score in self.scores:
             score.update_state(masks, predictions)
-        return self._results()
 
-    def _results(self) -> dict:
-        results = {metric.name: metric.result() for metric in self.metrics}
+    def _results(self, *extra: keras.metrics.Metric) -> dict:
+        metrics = (self.loss_metric, *self.scores, *extra)
+        results = {metric.name: metric.result() for metric in metrics}
         if isinstance(tf.distribute.get_strategy(), MULTI_WORKER):
             # Results are gathered from the workers along an axis: each needs one.
             return {name: ops.reshape(value, (1,)) for name, value in results.items()}

@@ -1,0 +1,69 @@
+"""Times a training step of LGPS: the published kind of loop against ours.
+
+    python tools/bench_train.py [--batch_size 16] [--image_size 256] [--steps 3]
+
+Both train generator and discriminator on the same batch in one run, in turn, so the
+ratio holds on a noisy machine: published = eager mode, two gradient tapes; ours = the
+compiled `LGPSGAN` step that `train.py` runs.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from data.cli import quiet_tensorflow, run_command  # noqa: E402
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--batch_size", type=int, default=16)
+    parser.add_argument("--image_size", type=int, default=256)
+    parser.add_argument("--steps", type=int, default=3, help="timed steps of each")
+    return parser.parse_args(argv)
+
+
+def main(args: argparse.Namespace) -> None:
+    """Times both and prints seconds per step and their ratio."""
+    quiet_tensorflow()
+    import numpy as np
+    import tensorflow as tf
+
+    from training.options import new_options
+    from training.run import build_trainer
+
+    trainer = build_trainer(
+        new_options({"data_path": ["none"]}), (args.image_size, args.image_size)
+    )
+    rng = np.random.default_rng(0)
+    shape = (args.batch_size, args.image_size, args.image_size)
+    images = tf.constant(rng.uniform(-1, 1, (*shape, 3)), tf.float32)
+    masks = tf.constant(rng.random((*shape, 1)) > 0.8, tf.float32)
+
+    compiled = tf.function(trainer.train_step)
+    steps = {
+        "published kind, eager": lambda: trainer.train_step((images, masks)),
+        "ours, compiled": lambda: compiled((images, masks)),
+    }
+    for step in steps.values():
+        step()  # warm-up, and compilation
+    seconds = {name: [] for name in steps}
+    for _ in range(args.steps):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step()
+            seconds[name].append(time.perf_counter() - start)
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    for name, value in medians.items():
+        print(f"{name:24s} {value:7.2f} s per step of {args.batch_size} images")
+    published, ours = medians.values()
+    print(f"{'ratio':24s} {published / ours:7.2f}")
+
+
+if __name__ == "__main__":
+    run_command(lambda: main(parse_args()))

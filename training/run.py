@@ -1,0 +1,311 @@
+"""One training run, from prepared datasets to a folder with a scored checkpoint."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from data.arrays import load_prepared
+from data.augment import AUGMENTATIONS
+from data.cli import UserError
+from data.pipeline import (
+    evaluation_dataset,
+    load_sample,
+    steps_per_epoch,
+    training_dataset,
+)
+from data.samples import Samples, split_validation
+from evaluation.cases import Case
+from losses import LGPSLoss, PVTSegLoss
+from models import INPUT_SPECS, build_model
+from models.checkpoints import load_checkpoint
+from models.discriminator import build_discriminator
+from training.callbacks import (
+    BEST_FILE,
+    BestCheckpoints,
+    RunLog,
+    StopOnNaN,
+    ValidationPictures,
+    write_json,
+)
+from training.devices import is_chief, make_strategy, set_memory_growth, set_precision
+from training.gan import LGPSGAN
+from training.options import CONFIG_FILE
+from training.recalibrate import BatchNormRecalibration
+from training.segmenter import Segmenter
+from training.state import STATE_FILE
+from training.threshold import choose_threshold
+
+VALIDATION_FILE = "validation.json"
+# All that a run writes, so that --overwrite removes nothing else.
+RUN_FILES = (
+    *("*.h5", "config.json", "validation.json", "log.csv", "*.png"),
+    *("tensorboard", ".*.partial*"),
+)
+PICTURED_SAMPLES = 4
+
+
+def load_samples(
+    options: dict[str, Any],
+) -> tuple[Samples, Samples]:
+    """Opens the prepared datasets of a run.
+
+    Args:
+        options: the run's resolved options.
+
+    Returns:
+        Training samples, validation samples.
+
+    Raises:
+        UserError: when nothing prepared is found at a given path.
+    """
+    train = Samples([load_prepared(path, "train") for path in options["data_path"]])
+    if options["val_data_path"]:
+        paths = options["val_data_path"]
+        return train, Samples([load_prepared(path, "test") for path in paths])
+    return split_validation(train, options["val_fraction"], options["seed"])
+
+
+def build_trainer(options: dict[str, Any], image_size: tuple[int, int]) -> Segmenter:
+    """Builds and compiles what is trained; call inside the strategy's scope.
+
+    Args:
+        options: the run's resolved options.
+        image_size: `(H, W)` in pixels.
+
+    Returns:
+        The compiled model with all of its variables created.
+
+    Raises:
+        UserError: for an illegal size or encoder weights that cannot be had.
+    """
+    name = options["model"]
+    model_options = (
+        {"use_se": not options["no_se"]}
+        if name == "lgps"
+        else {"encoder": options["encoder"]}
+    )
+    shape = (*image_size, 3)
+    try:
+        network = build_model(name, shape, options["encoder_weights"], **model_options)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if name == "pvtseg" or options["no_discriminator"]:
+        trainer = Segmenter(network, options["binarised_val_loss"])
+        optimizers = {}
+    else:
+        trainer = LGPSGAN(
+            network,
+            build_discriminator(shape, options["crf"]),
+            adversarial_weight=options["adversarial_weight"],
+            from_logits=options["crf"] == "meanfield",
+            binarised_val_loss=options["binarised_val_loss"],
+        )
+        optimizers = {"discriminator_optimizer": _adam(options)}
+    loss = LGPSLoss() if name == "lgps" else PVTSegLoss()
+    trainer.compile(_adam(options), loss, **optimizers)
+    trainer.build()
+    return trainer
+
+
+def _adam(options: dict[str, Any]) -> keras.optimizers.Adam:
+    return keras.optimizers.Adam(
+        learning_rate=options["learning_rate"],
+        beta_1=options["beta_1"],
+        clipvalue=options["clipvalue"] or None,
+    )
+
+
+def train(
+    options: dict[str, Any],
+    folder: Path,
+    resume: bool = False,
+    overwrite: bool = False,
+    verbose: int = 1,
+) -> None:
+    """Trains and writes the run's folder; prints how to go on from there.
+
+    Args:
+        options: the run's resolved options (saved in its `config.json`).
+        folder: the run's folder.
+        resume: take up the run that the folder holds.
+        overwrite: replace a run that the folder holds.
+        verbose: 1 a progress bar, 2 a line per epoch, 0 nothing.
+
+    Raises:
+        UserError: for data or options that cannot be trained with.
+    """
+    set_memory_growth()
+    strategy = make_strategy(options["strategy"])  # before any device is used
+    if is_chief(strategy):
+        prepare_folder(folder, options, resume, overwrite)
+    keras.utils.set_random_seed(options["seed"])
+    precision = set_precision(options["precision"])
+    train_samples, val_samples = load_samples(options)
+    side = options["image_size"]
+    image_size = (side, side) if side else train_samples.image_size
+    print(
+        f"{len(train_samples)} training and {len(val_samples)} validation images at "
+        f"{image_size[0]}×{image_size[1]}, {precision}, "
+        f"{strategy.num_replicas_in_sync} device(s)"
+    )
+    with strategy.scope():
+        trainer = build_trainer(options, image_size)
+    callbacks, log = make_callbacks(
+        options, folder, train_samples, val_samples, image_size, is_chief(strategy)
+    )
+    done = 0
+    if resume and (folder / STATE_FILE).is_file():
+        done = log.restore(trainer)
+        print(f"Resuming {folder} after epoch {done}")
+
+    spec = INPUT_SPECS[options["model"]]
+    if done < options["epochs"]:
+        trainer.fit(
+            training_dataset(
+                train_samples,
+                spec,
+                image_size,
+                options["batch_size"],
+                AUGMENTATIONS[options["augmentation"]],
+                options["seed"],
+                shuffle=not options["no_shuffle"],
+                first_epoch=done,
+            ),
+            validation_data=evaluation_dataset(
+                val_samples, spec, image_size, options["batch_size"]
+            ),
+            steps_per_epoch=steps_per_epoch(train_samples, options["batch_size"]),
+            initial_epoch=done,
+            epochs=options["epochs"],
+            callbacks=callbacks,
+            shuffle=False,  # the dataset does it
+            verbose=verbose,
+        )
+    if is_chief(strategy):
+        finish(options, folder, val_samples, log)
+
+
+def prepare_folder(
+    folder: Path, options: dict[str, Any], resume: bool, overwrite: bool
+) -> None:
+    """Makes the run's folder and writes its configuration.
+
+    Raises:
+        UserError: when a run is there that may not be replaced.
+    """
+    if not resume and (folder / CONFIG_FILE).exists():
+        if not overwrite:
+            raise UserError(
+                f"{folder} holds a run already: take it up with --resume, replace it "
+                "with --overwrite or give another --name"
+            )
+        for pattern in RUN_FILES:
+            for file in folder.glob(pattern):
+                shutil.rmtree(file) if file.is_dir() else file.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+    versions = {"keras": keras.__version__, "tensorflow": tf.__version__}
+    write_json(
+        {"model": options["model"], "options": options, "versions": versions},
+        folder / CONFIG_FILE,
+    )
+
+
+def make_callbacks(
+    options: dict[str, Any],
+    folder: Path,
+    train_samples: Samples,
+    val_samples: Samples,
+    image_size: tuple[int, int],
+    writes_files: bool,
+) -> tuple[list[keras.callbacks.Callback], RunLog]:
+    """Makes the run's callbacks in the order they must be called.
+
+    Args:
+        options: the run's resolved options.
+        folder: the run's folder.
+        train_samples, val_samples: the run's data.
+        image_size: `(H, W)` in pixels.
+        writes_files: whether this process is the one that writes.
+
+    Returns:
+        The callbacks, and the one among them that keeps the run's state.
+    """
+    spec = INPUT_SPECS[options["model"]]
+    callbacks = [
+        keras.callbacks.ReduceLROnPlateau(
+            monitor="val_loss",
+            factor=options["plateau_factor"],
+            patience=options["plateau_patience"],
+            min_delta=0.0,
+            min_lr=options["min_learning_rate"],
+        ),
+        StopOnNaN(),
+    ]
+    if options["bn_recalibrate"]:
+        some = np.random.default_rng(options["seed"]).permutation(len(train_samples))
+        some = np.sort(some[: options["bn_recalibrate"]])
+        dataset = evaluation_dataset(
+            train_samples.subset(some), spec, image_size, options["batch_size"]
+        )
+        callbacks.append(BatchNormRecalibration(dataset.map(lambda image, _: image)))
+    if options["early_stop_patience"]:
+        callbacks.append(
+            keras.callbacks.EarlyStopping(
+                monitor=options["monitor"],
+                mode="min" if options["monitor"] == "val_loss" else "max",
+                patience=options["early_stop_patience"],
+            )
+        )
+    checkpoints = BestCheckpoints(folder, options["monitor"])
+    log = RunLog(folder, callbacks[:], checkpoints)
+    if writes_files:
+        places = np.linspace(0, len(val_samples) - 1, PICTURED_SAMPLES)
+        callbacks += [
+            checkpoints,
+            ValidationPictures(
+                folder,
+                _cases(val_samples, np.unique(places.astype(int)), image_size),
+                spec,
+            ),
+            keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
+            log,
+        ]
+    return callbacks, log
+
+
+def _cases(
+    samples: Samples, indices: np.ndarray, image_size: tuple[int, int]
+) -> list[Case]:
+    """Samples as the figures take them, at the size they are trained at."""
+    cases = []
+    for index in indices:
+        image, mask = load_sample(samples, index, image_size)
+        name, truth = samples.names[index], mask[..., 0]
+        cases.append(Case(name, name, None, image, truth, True, truth.astype))
+    return cases
+
+
+def finish(
+    options: dict[str, Any], folder: Path, val_samples: Samples, log: RunLog
+) -> None:
+    """Chooses the threshold for `best.h5`, prints its scores and what comes next."""
+    scores = choose_threshold(
+        load_checkpoint(folder / BEST_FILE), val_samples, options["batch_size"]
+    )
+    scores["epoch"] = log.checkpoints.best_epoch + 1
+    write_json(scores, folder / VALIDATION_FILE)
+    command = f"python Test.py --model_path {folder / BEST_FILE}"
+    if options["demo"]:
+        command += f" --data_path {options['data_path'][0]}"
+    print(
+        f"Best {options['monitor']} {log.checkpoints.best:.4f} in epoch "
+        f"{scores['epoch']}: mean Dice {scores['dice_at_0.5']:.4f} on "
+        f"{scores['images']} validation images "
+        f"({scores['dice']:.4f} at threshold {scores['threshold']:.2f}).\n"
+        f"Look at {folder / 'samples.png'} and {folder / 'curves.png'}.\n"
+        f"Next: {command}"
+    )

@@ -1,0 +1,42 @@
+"""Chooses the probability threshold of a checkpoint on its validation samples."""
+
+import numpy as np
+import tensorflow as tf
+
+from data.pipeline import evaluation_dataset
+from data.samples import Samples
+from models.checkpoints import Checkpoint
+from training.metrics import THRESHOLD, per_image_dice
+
+THRESHOLDS = np.arange(1, 20) / 20  # 0.05, 0.1, … 0.95
+
+
+def choose_threshold(
+    checkpoint: Checkpoint, samples: Samples, batch_size: int
+) -> dict[str, float]:
+    """Sweeps thresholds for the best mean Dice over images.
+
+    Args:
+        checkpoint: the network.
+        samples: validation samples, never test samples.
+        batch_size: images per call.
+
+    Returns:
+        `threshold` and its mean `dice`, `dice_at_0.5`, and the number of `images`.
+    """
+    dataset = evaluation_dataset(
+        samples, checkpoint.input_spec, checkpoint.image_size, batch_size
+    )
+    forward = tf.function(lambda images: checkpoint.model(images, training=False))
+    rows = []  # (B, thresholds) of each batch
+    for images, masks in dataset:
+        maps = forward(images)
+        rows.append(np.stack([per_image_dice(masks, maps, t) for t in THRESHOLDS], 1))
+    dice = np.concatenate(rows).mean(axis=0)
+    best = int(np.argmax(dice))
+    return {
+        "threshold": float(THRESHOLDS[best]),
+        "dice": float(dice[best]),
+        "dice_at_0.5": float(dice[np.argmin(abs(THRESHOLDS - THRESHOLD))]),
+        "images": len(samples),
+    }
