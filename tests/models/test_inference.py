@@ -1,0 +1,48 @@
+"""The inference rewrite computes what the generator computes."""
+
+import keras
+import numpy as np
+import pytest
+
+from models import build_model
+from models.inference import build_inference_model
+
+
+@pytest.fixture(params=[(48, 32), (None, None)], ids=["fixed_size", "any_size"])
+def size(request):
+    return request.param
+
+
+@pytest.fixture(params=[True, False], ids=["se", "no_se"])
+def generator(request, size):
+    """LGPS whose every weight, batch normalisation statistics included, matters."""
+    keras.utils.set_random_seed(0)
+    model = build_model("lgps", (*size, 3), use_se=request.param)
+    rng = np.random.default_rng(0)
+    model.set_weights(
+        [
+            # Kernels keep their scale; vectors (biases, BN) become anything above 0.
+            w if w.ndim > 1 else rng.uniform(0.5, 1.5, w.shape)
+            for w in model.get_weights()
+        ]
+    )
+    return model
+
+
+def test_same_probabilities(generator):
+    images = np.random.default_rng(1).uniform(-1, 1, (2, 48, 32, 3)).astype("f4")
+    expected = np.asarray(generator(images))
+    found = np.asarray(build_inference_model(generator)(images))
+    assert np.ptp(expected) > 1e-3  # a saturated output would agree with anything
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_no_batch_normalisation_is_left():
+    rewritten = build_inference_model(build_model("lgps", (32, 32, 3)))
+    # 1,084,961 without the BN's γ, β, mean and variance, and with the encoder's biases.
+    assert rewritten.count_params() == 1_055_969
+
+
+def test_other_models_pass_unchanged():
+    model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(1, 1)])
+    assert build_inference_model(model) is model
