@@ -13,10 +13,10 @@ Each step is exact in real arithmetic; in float32 the probabilities agree to 1e-
    upsampling is two small matrix products, `A·map·Bᵀ`, several times faster than the
    runtimes' interpolation of a single channel.
 
-Arithmetic at 256×256, in millions of multiplications: step 2 saves 14.2, 12.6 and 12.6
-of the blocks' 44.0, 54.5 and 67.1 in 1×1 convolutions, step 3 saves 0.8, together 6 % of
-the network's 660; the matrix products add 12.6, at full speed. Worth more are the maps
-no longer written and read back, 17 MB in float32.
+Arithmetic at 256×256, in millions of multiplications: step 2 saves 14.2, 12.6 and
+12.6 of the blocks' 44.0, 54.5 and 67.1 in 1×1 convolutions, step 3 saves 0.8, together
+6 % of the network's 660; the matrix products add 12.6, at full speed. Worth more are
+the maps no longer written and read back, 17 MB in float32.
 
 The main and the shortcut 1×1 convolution of a block read the same input and could be
 merged into one of twice the width. That saves no multiplication, and the split behind
