@@ -124,7 +124,7 @@ def load_prepared(path: Path | str, subset: str = "train") -> PreparedSet:
             f" prepare again, or delete {MANIFEST_FILE} if the arrays are your own"
         )
     return PreparedSet(
-        name=manifest["dataset"] if manifest else path.resolve().stem,
+        name=manifest["dataset"] if manifest else path.absolute().name,
         subset=subset,
         images=images,
         masks=masks,

@@ -79,9 +79,19 @@ def decode_mask(content: bytes, path: Path | str) -> np.ndarray:
 
     A lossless mask whose brightest value is 1 holds class labels 0 and 1.
     """
-    grey = _decode(content, path, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
-    holds_labels = not _is_jpeg(content) and grey.max() == 1
+    grey = decode_grey(content, path)
+    holds_labels = not is_jpeg(content) and grey.max() == 1
     return (grey > (0 if holds_labels else MASK_THRESHOLD)).astype(np.uint8)
+
+
+def decode_grey(content: bytes, path: Path | str) -> np.ndarray:
+    """Decodes an image file's bytes into `(H, W)` uint8 grey values 0-255."""
+    return _decode(content, path, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+
+
+def is_jpeg(content: bytes) -> bool:
+    """Whether a file's bytes are a JPEG, whose values are not exact."""
+    return content.startswith(b"\xff\xd8")
 
 
 def decode_pair(
@@ -170,13 +180,9 @@ def _decode(content: bytes, path: Path | str, flags: int) -> np.ndarray:
     return pixels
 
 
-def _is_jpeg(content: bytes) -> bool:
-    return content.startswith(b"\xff\xd8")
-
-
 def _is_cut_short(content: bytes) -> bool:
     """A JPEG without an end marker after its last scan; older OpenCV greys the rest."""
-    return _is_jpeg(content) and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
+    return is_jpeg(content) and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
 
 
 def _has_exif(content: bytes) -> bool:

@@ -9,6 +9,7 @@ seq1/ ... or positive/seq1/ ...   PolypGen's sequences
 """
 
 import bisect
+import os
 import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -107,6 +108,11 @@ def find_pairs(path: Path | str, name: str | None = None) -> Dataset:
     root = Path(path)
     datasets = find_datasets(root, name)
     if not datasets:
+        for images, masks in _image_and_mask_folders(root):
+            raise UserError(
+                f"{root}: no mask of {masks.name}/ is named like an image of"
+                f" {images.name}/; expected the same name, NAME_mask or pNUMBER"
+            )
         raise UserError(
             f"{root}: no images with masks found; expected images/ and masks/,"
             " Original/ and Ground Truth/, or data_C1/ to data_C6/"
@@ -291,7 +297,7 @@ def _group_of(stem: str, dataset: str) -> str:
 
 
 def _name_of(root: Path) -> str:
-    root = root.resolve()
+    root = Path(os.path.abspath(root))  # a link keeps its own name
     return root.parent.name if _is_format(root) else root.name
 
 

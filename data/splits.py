@@ -51,7 +51,7 @@ class Split:
 
 def default_split(dataset: Dataset) -> str:
     """The split of a dataset for which the user asked for none."""
-    if "kvasir" in dataset.name.lower():
+    if "kvasir-seg" in dataset.name.lower():
         return "official"
     if len({pair.centre for pair in dataset.pairs}) > 1:
         return "by-centre"

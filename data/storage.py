@@ -117,8 +117,9 @@ def replace_prepared(folder: Path) -> Iterator[Path]:
         new = {file.name for file in unfinished.iterdir()}
         unfinished.rename(folder / FINISHED)
     except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else error  # HDF5's are long
         raise UserError(
-            f"{folder}: writing failed ({error.strerror}); its contents are unchanged"
+            f"{folder}: writing failed ({reason}); its contents are unchanged"
         ) from None
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -1,11 +1,7 @@
 """Decodes pairs in parallel and writes them, in order, as the arrays of a split."""
 
 import hashlib
-import os
 import zlib
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,10 +11,8 @@ from data.cli import UserError
 from data.images import decode_pair, read_file, resize_image, resize_mask
 from data.offline_augment import augment_published
 from data.pairs import Pair
+from data.parallel import map_in_order
 from data.storage import Region
-
-WORKERS = os.cpu_count() or 1  # threads: OpenCV and hashlib work without Python's lock
-WAITING = 4 * WORKERS  # decoded images held at once: memory does not grow with the set
 
 
 @dataclass(frozen=True)
@@ -58,14 +52,13 @@ def write_pairs(
     """
     size = images.shape[1:3]
     items, problems = [], []
+    results = map_in_order(lambda pair: _try(pair, size, augment_seed), pairs)
     with (
-        ThreadPoolExecutor(WORKERS) as pool,
         images.file.open("r+b") as image_stream,
         masks.file.open("r+b") as mask_stream,
     ):
         image_stream.seek(images.offset)
         mask_stream.seek(masks.offset)
-        results = _in_order(pool, lambda pair: _try(pair, size, augment_seed), pairs)
         for result in tqdm(results, title, len(pairs), unit="image"):
             if isinstance(result, UserError):
                 problems.append(str(result))
@@ -109,16 +102,3 @@ def _try(
         return prepare_pair(pair, size, augment_seed)
     except UserError as error:
         return error
-
-
-def _in_order(
-    pool: ThreadPoolExecutor, work: Callable, inputs: Iterable
-) -> Iterator[PreparedPair | UserError]:
-    """`pool.map` that runs at most `WAITING` inputs ahead of its reader."""
-    running = deque()
-    for value in inputs:
-        running.append(pool.submit(work, value))
-        if len(running) >= WAITING:
-            yield running.popleft().result()
-    while running:
-        yield running.popleft().result()

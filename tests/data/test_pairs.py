@@ -135,6 +135,19 @@ def test_files_without_partner_are_kept_apart(tmp_path, write_set):
     ]
 
 
+def test_names_that_do_not_match_are_explained(tmp_path, write_set):
+    root = write_set(tmp_path, ["1"], mask_name="truth{}")
+    with pytest.raises(UserError, match="no mask of masks/ is named like an image"):
+        find_pairs(root)
+
+
+def test_link_keeps_its_own_name(tmp_path, write_set):
+    write_set(tmp_path / "volume7", ["26"])
+    (tmp_path / "CVC-ClinicDB").symlink_to(tmp_path / "volume7")
+    dataset = find_pairs(tmp_path / "CVC-ClinicDB")
+    assert dataset.name == "CVC-ClinicDB" and dataset.pairs[0].group == "sequence 2"
+
+
 def test_nothing_found_is_said(tmp_path):
     with pytest.raises(UserError, match="no images with masks"):
         find_pairs(tmp_path)

@@ -12,7 +12,7 @@ import pytest
 
 import Preprocess_CVC_CliniCDB
 import Preprocess_SEG
-from data import prepare, storage, writing
+from data import parallel, prepare, storage, writing
 from data.arrays import load_prepared
 from data.cli import UserError
 from data.images import read_pair, resize_image, resize_mask
@@ -133,7 +133,7 @@ def test_augmentation_depends_on_the_seed_alone(
 
     plain = prepared("plain")
     first = prepared("first", "--augment", "published")
-    monkeypatch.setattr(writing, "WORKERS", 1)
+    monkeypatch.setattr(parallel, "WORKERS", 1)
     np.testing.assert_array_equal(first, prepared("again", "--augment", "published"))
     assert np.array_equal(first, plain) == (subset == "test")
 
