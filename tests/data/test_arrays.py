@@ -88,9 +88,10 @@ def test_interpolated_masks_are_cut_in_the_middle(tmp_path, pixels):
     np.testing.assert_array_equal(binary[0, 0, :, 0], [1, 1, 0, 0] * 2)
 
 
-def test_masks_of_0_and_255(tmp_path, pixels):
+def test_grey_masks_are_cut_at_127(tmp_path, pixels):
     images, masks = pixels
-    loaded = load_prepared(save(tmp_path, images, masks * np.uint8(255)))
+    smooth = np.where(masks, 200, 100).astype(np.uint8)
+    loaded = load_prepared(save(tmp_path, images, smooth))
     np.testing.assert_array_equal(loaded.batch([2])[1], masks[[2]])
 
 

@@ -59,6 +59,15 @@ def test_zoom_scales_the_area(pair, monkeypatch, zoom):
     assert (image.sum(axis=-1) == 0).any() == (zoom < 1)  # black around it
 
 
+def test_zoom_shows_another_part_each_time(pair, monkeypatch):
+    only(monkeypatch, ZOOM=(1.2, 1.2))
+    centres = set()
+    for seed in range(5):
+        _, mask = augment_published(*pair, np.random.default_rng(seed))
+        centres.add(tuple(np.argwhere(mask).mean(axis=0).round().astype(int)))
+    assert len(centres) > 1
+
+
 def test_light_stays_within_its_ranges(pair, monkeypatch):
     only(monkeypatch, BRIGHTNESS=25.5)
     for seed in range(20):

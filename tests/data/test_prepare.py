@@ -126,6 +126,8 @@ def test_augmentation_depends_on_the_seed_alone(
     tmp_path, write_set, monkeypatch, subset
 ):
     root = write_set(tmp_path / "set", NAMES)
+    (root / "train.txt").write_text("1\n2\n3\n4\n")  # the same split for any seed
+    (root / "test.txt").write_text("5\n6\n")
 
     def prepared(out, *options):
         run(root, "--out_dir", tmp_path / out, *options)
@@ -135,7 +137,11 @@ def test_augmentation_depends_on_the_seed_alone(
     first = prepared("first", "--augment", "published")
     monkeypatch.setattr(parallel, "WORKERS", 1)
     np.testing.assert_array_equal(first, prepared("again", "--augment", "published"))
-    assert np.array_equal(first, plain) == (subset == "test")
+    other = prepared("other", "--augment", "published", "--seed", "7")
+    untouched = subset == "test"
+    assert np.array_equal(first, plain) == untouched
+    if not untouched:
+        assert not np.array_equal(first, other)
 
 
 def test_folds_are_prepared_folders(tmp_path, write_set):

@@ -127,6 +127,12 @@ def test_folds_test_everything_once_and_keep_groups_whole():
     assert folds == fold_pairs(dataset, "by-sequence", 5)
 
 
+def test_folds_are_even_though_groups_are_not():
+    # Sizes 5, 1, 1, 1, 1, 1: the large group alone balances the others.
+    folds = fold_pairs(dataset_of([*"aaaaabcdef"]), "by-sequence", 2)
+    assert [len(fold.test) for fold in folds] == [5, 5]
+
+
 def test_folds_by_centre_and_too_many_folds():
     dataset = dataset_of(
         list("abcdef"), "PolypGen", ["C1", "C1", "C2", "C2", "C3", "C3"]
