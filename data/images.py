@@ -2,7 +2,7 @@
 
 A mask is foreground where the source is above 127. Grayscale becomes RGB, alpha is
 dropped, 16 bit is scaled to 8, an EXIF turn is applied as any viewer does. Resizing is
-bilinear, as in the published preprocessing; masks are binarised before and after it.
+bilinear, OpenCV's and TensorFlow's default; masks are binarised before and after it.
 """
 
 import contextlib

@@ -10,7 +10,7 @@ import numpy as np
 from data.images import MASK_THRESHOLD
 
 ZOOM = (0.8, 1.2)
-BRIGHTNESS = 0.2 * 127.5  # grey levels; published as 0.2 of the range [-1, 1]
+BRIGHTNESS = 0.2 * 127.5  # grey levels; 0.2 on the scale [-1, 1]
 CONTRAST = (0.8, 1.2)
 ELASTIC_ALPHA = 34.0  # pixels
 ELASTIC_SIGMA = 4.0  # pixels

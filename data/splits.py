@@ -28,7 +28,7 @@ NAMED_LISTS = {
         "pranet_test_CVC-ClinicDB.txt",
     ),
 }
-OWN_TEST_LISTS = ("test.txt", "val.txt")  # Kvasir-SEG's download calls it val.txt
+OWN_TEST_LISTS = ("test.txt", "val.txt")  # Kvasir-SEG's official list is a val list
 TEST_SHARE = 0.1  # as in the published splits: 62 of 612, 100 of 1000
 
 
