@@ -9,6 +9,7 @@ PyTorch module path with dots written as underscores (`block3.0.attn.q` →
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import keras
 
 # Encoder outputs: name of the layer that makes it, stride in pixels.
@@ -122,6 +123,13 @@ def load_encoder_weights(encoder: keras.Model, path: str | Path) -> None:
         raise ValueError(f"Encoder weights must be a .weights.h5, not {path}; {advice}")
     if not path.is_file():
         raise ValueError(f"Encoder weights file not found: {path}; {advice}")
+    # Keras itself would load a b3 file into b2 and leave out the rest.
+    found = _count_weights(path)
+    if found != encoder.count_params():
+        raise ValueError(
+            f"Encoder weights file {path} does not fit {encoder.name}: it holds "
+            f"{found:,} weights, expected {encoder.count_params():,}"
+        )
     try:
         encoder.load_weights(path)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -129,6 +137,23 @@ def load_encoder_weights(encoder: keras.Model, path: str | Path) -> None:
             f"Encoder weights file {path} does not fit {encoder.name}: "
             f"{str(error).splitlines()[0]}"
         ) from error
+
+
+def _count_weights(path: Path) -> int:
+    """Number of weights in a `.weights.h5`; 0 when it cannot be read as one."""
+    sizes = []
+
+    def collect(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        # Beside the weights lie the states of drop path's random generators.
+        if isinstance(item, h5py.Dataset) and "seed_generator" not in name:
+            sizes.append(item.size)
+
+    try:
+        with h5py.File(path) as file:
+            file.visititems(collect)
+    except OSError:
+        return 0
+    return sum(sizes)
 
 
 def patch_embedding(
@@ -262,17 +287,14 @@ class MapAttention(keras.layers.Layer):
         query, key_value = inputs
         batch, height, width, dim = keras.ops.shape(query)
         head_dim = dim // self.heads
-        # (B, heads, HW, head_dim); scaled before the product, so that float16 logits
-        # stay small.
-        query = keras.ops.reshape(query, (batch, -1, self.heads, head_dim))
-        query = keras.ops.transpose(query * head_dim**-0.5, (0, 2, 1, 3))
-        key_value = keras.ops.reshape(key_value, (batch, -1, 2, self.heads, head_dim))
-        # keys (B, heads, head_dim, hw), values (B, heads, hw, head_dim)
-        key = keras.ops.transpose(key_value[:, :, 0], (0, 2, 3, 1))
-        value = keras.ops.transpose(key_value[:, :, 1], (0, 2, 1, 3))
-        logits = keras.ops.cast(keras.ops.matmul(query, key), "float32")
-        weights = keras.ops.cast(keras.ops.softmax(logits), self.compute_dtype)
-        mixed = keras.ops.transpose(keras.ops.matmul(weights, value), (0, 2, 1, 3))
+        # Scaled before the product, so that float16 logits stay small.
+        query = keras.ops.reshape(
+            query * head_dim**-0.5, (batch, -1, self.heads, head_dim)
+        )
+        key_value = keras.ops.reshape(key_value, (batch, -1, 2 * self.heads, head_dim))
+        key, value = keras.ops.split(key_value, 2, axis=2)  # (B, hw, heads, head_dim)
+        # Flash attention on the GPU for the Keras backends that have it.
+        mixed = keras.ops.dot_product_attention(query, key, value, scale=1.0)
         return keras.ops.reshape(mixed, (batch, height, width, dim))
 
     def compute_output_shape(self, input_shape):

@@ -13,6 +13,7 @@ short list of ignored ones, and every Keras variable filled.
 import argparse
 import os
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,9 @@ def read_state_dict(path: Path) -> dict[str, Any]:
             "reading .pth files needs PyTorch: pip install -r requirements-convert.txt"
         ) from None
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about files that are refused just below
+            state = torch.load(path, map_location="cpu", weights_only=True)
         return {str(key): _to_numpy(value) for key, value in state.items()}
     except Exception as error:  # the unpickler raises whatever a bad file leads to
         raise UserError(
