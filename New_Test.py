@@ -1,67 +1,112 @@
-"""Scores one or several trained models on one dataset they have not seen.
+"""Scores one or several models on one dataset they have not seen.
 
     python New_Test.py --data_path data/CVC-300 --model_path runs/lgps/best.h5
-    python New_Test.py --data_path my_frames --model_path A.h5 B.h5
+    python New_Test.py --data_path my_frames --model_path A.h5 B.h5 --protocol all
+    python New_Test.py --data_path data/CVC-300 --predictions maps/CVC-300
 
 The dataset: prepared arrays, a raw folder of any known layout (Kvasir-SEG,
-CVC-ClinicDB, PolypGen, …), or any folder with images/ and masks/. Writes
-results/<model>/<dataset>/ like Test.py.
+CVC-ClinicDB, PolypGen, …), or any folder with images/ and masks/. Maps somebody else
+predicted (PNG files named like the images) are scored without any model. Writes
+results/<model>/<dataset>/ as Test.py does and, of several models, results/<A>_vs_<B>/
+with their figure side by side and their differences tested.
 """
 
 import argparse
 from pathlib import Path
 
 from data.cli import UserError, run_command
+from evaluation.command import (
+    load_predictor,
+    make_parser,
+    protocol_names,
+    read_threshold,
+)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    from evaluation.command import add_model_options
-
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument(
         "--data_path", required=True, metavar="D", help="the dataset's folder"
     )
-    parser.add_argument(
-        "--model_path",
-        required=True,
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--model_path", nargs="+", metavar="X.h5", help="trained checkpoints"
+    )
+    what.add_argument(
+        "--predictions",
         nargs="+",
-        metavar="X.h5",
-        help="one or several trained checkpoints",
+        metavar="FOLDER",
+        help="folders of saved 8-bit maps to score instead",
     )
     parser.add_argument(
         "--names",
+        type=Path,
         metavar="FILE",
         help="text file of case names, one a line: score only these (raw datasets)",
     )
-    add_model_options(parser)
-    return parser.parse_args(argv)
+    parser.add_argument(
+        "--seeds",
+        action="store_true",
+        help="the checkpoints are one model trained with several seeds: give mean ± sd",
+    )
+    args = parser.parse_args(argv)
+    if args.seeds and len(args.model_path or args.predictions) < 2:
+        parser.error("--seeds needs at least two checkpoints")
+    if args.predictions and (args.tta or args.refine or args.threshold == "auto"):
+        parser.error("--tta, --refine and --threshold auto need a model")
+    return args
 
 
 def main(args: argparse.Namespace) -> None:
     from evaluation.cases import open_case_set
-    from evaluation.command import load_predictor
+    from evaluation.comparison import write_comparison
     from evaluation.evaluate import evaluate
-    from evaluation.protocols import build_protocols
+    from evaluation.protocols import AT_ORIGINAL_SIZE, build_protocols
     from evaluation.results import claim_folder, model_label
+    from evaluation.saved_maps import SavedMaps
 
-    labels = [model_label(path) for path in args.model_path]
+    labels = [model_label(path) for path in args.model_path or args.predictions]
     if len(set(labels)) < len(labels):
         raise UserError(
-            "the checkpoints' names must differ, as their results would be written to "
-            f"one folder: {', '.join(labels)}"
+            "the models' names must differ, as their results would be written to one "
+            f"folder: {', '.join(labels)}"
         )
-    names = Path(args.names).read_text().split() if args.names else None
-    case_set = open_case_set(args.data_path, names)
+    names = protocol_names(args)
+    case_set = open_case_set(
+        args.data_path, read_names(args.names), bool(AT_ORIGINAL_SIZE & set(names))
+    )
     print(case_set.origin)
-    folders = [
-        claim_folder(args.out_dir, label, case_set, path)
-        for label, path in zip(labels, args.model_path, strict=True)
-    ]
-    protocols = build_protocols(["lgps", "pvtseg"])
-    for path, folder in zip(args.model_path, folders, strict=True):
-        evaluate(load_predictor(path, args), case_set, protocols, folder)
+    if args.predictions:
+        sources = [SavedMaps(folder) for folder in args.predictions]
+        thresholds = [args.threshold] * len(sources)
+        for source in sources:
+            source.check(case_set)
+    else:
+        thresholds = [read_threshold(args, path) for path in args.model_path]
+        sources = [load_predictor(args, path) for path in args.model_path]
+    folders = [claim_folder(args.out_dir, source, case_set) for source in sources]
+    scores = {}
+    for source, threshold, folder in zip(sources, thresholds, folders, strict=True):
+        save_to = args.save_maps
+        if save_to and len(sources) > 1:
+            save_to = save_to / source.label
+        protocols = build_protocols(names, threshold)
+        scores[source.label] = evaluate(
+            source, case_set, protocols, folder, threshold, save_to
+        )
+    if len(sources) > 1:
+        write_comparison(Path(args.out_dir), sources, case_set, scores, args.seeds)
+
+
+def read_names(file: Path | None) -> list[str] | None:
+    """Reads case names, one a line; None without a file."""
+    if file is None:
+        return None
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise UserError(f"{file}: cannot be read as a list of names") from None
+    return [line.strip() for line in lines if line.strip()]
 
 
 if __name__ == "__main__":

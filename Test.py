@@ -2,26 +2,30 @@
 
     python Test.py --model_path runs/lgps/best.h5
     python Test.py --model_path runs/lgps/best.h5 --data_path data/Kvasir-SEG
-    python Test.py --model_path X.h5 --data_path data/CVC-300 data/ETIS-LaribPolypDB
+    python Test.py --model_path runs/lgps/best.h5 --protocol all --threshold auto
 
-Writes results/<model>/<dataset>/ for each: metrics.json, per_image.csv, qualitative.png
-and README.md with the table.
+Prepared datasets are scored on their test part. Protocols that need the masks' own
+size read the raw files of that part where they lie beside the arrays. Writes
+results/<model>/<dataset>/ for each: README.md with the table, metrics.json,
+per_image.csv, qualitative.png, report.html, table.md and table.tex.
 """
 
 import argparse
 from pathlib import Path
 
 from data.cli import UserError, run_command
+from evaluation.command import (
+    load_predictor,
+    make_parser,
+    protocol_names,
+    read_threshold,
+)
 
 DATA_FOLDER = Path(__file__).resolve().parent / "data"
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    from evaluation.command import add_model_options
-
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument(
         "--model_path", required=True, metavar="X.h5", help="the trained checkpoint"
     )
@@ -32,32 +36,37 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar="D",
         help="prepared or raw datasets, or folders of them (default: data/)",
     )
-    add_model_options(parser)
     return parser.parse_args(argv)
 
 
 def main(args: argparse.Namespace) -> None:
-    from evaluation.cases import find_case_sets
-    from evaluation.command import load_predictor
+    from evaluation.cases import find_case_sets, tell_apart
     from evaluation.evaluate import evaluate
-    from evaluation.protocols import build_protocols
-    from evaluation.results import claim_folder
+    from evaluation.protocols import AT_ORIGINAL_SIZE, build_protocols
+    from evaluation.results import claim_folder, write_summary
 
-    protocols = build_protocols(["lgps", "pvtseg"])
-    sets = [found for path in args.data_path for found in find_case_sets(path)]
+    names = protocol_names(args)
+    threshold = read_threshold(args, args.model_path)
+    protocols = build_protocols(names, threshold)
+    original_size = bool(AT_ORIGINAL_SIZE & set(names))
+    found = [find_case_sets(path, original_size) for path in args.data_path]
+    sets = tell_apart([case_set for part in found for case_set in part])
     if not sets:
         raise UserError(
             f"no test set in {', '.join(map(str, args.data_path))}; prepare one with "
             "`python Preprocess_SEG.py`, or `python -m data.demo --out_dir data/demo`"
         )
-    predictor = load_predictor(args.model_path, args)
-    folders = [
-        claim_folder(args.out_dir, predictor.label, case_set, args.model_path)
-        for case_set in sets
-    ]
+    predictor = load_predictor(args, args.model_path)
+    folders = [claim_folder(args.out_dir, predictor, case_set) for case_set in sets]
+    results = {}
     for case_set, folder in zip(sets, folders, strict=True):
         print(case_set.origin)
-        evaluate(predictor, case_set, protocols, folder)
+        save_to = args.save_maps / case_set.name if args.save_maps else None
+        results[case_set.name] = evaluate(
+            predictor, case_set, protocols, folder, threshold, save_to
+        )
+    if len(results) > 1:
+        print(f"\n{write_summary(folders[0].parent, results)}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What an evaluation works on: cases of a test set, from arrays or from raw files."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from data.cli import UserError
 from data.images import read_file, read_pair
 from data.pairs import Dataset, Pair, find_datasets, find_pairs
 
-READERS = 4  # decoding threads
+THREADS = 4  # that decode, or measure, ahead of what is asked for
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,9 @@ class Case:
         truth: `(H, W)` uint8, 1 = polyp.
         prepared: from prepared arrays, hence not at the size the frame was taken at.
         grey_truth: reads the truth as stored, `(H, W)` float32 in [0, 1], greys kept.
-        probability: `(h, w)` float32 in [0, 1], at the network's size.
+        source_size: (H, W) the frame was taken at, where known.
+        probability: `(h, w)` float32 in [0, 1], at the network's or a file's size.
+        saved_map: the map was read from an 8-bit file.
     """
 
     name: str
@@ -39,7 +41,9 @@ class Case:
     truth: np.ndarray
     prepared: bool
     grey_truth: Callable[[], np.ndarray]
+    source_size: tuple[int, int] | None = None
     probability: np.ndarray | None = None
+    saved_map: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,14 +116,31 @@ def find_case_sets(path: str | Path, original_size: bool = False) -> list[CaseSe
     return [_from_pairs(dataset, dataset.pairs) for dataset in find_datasets(path)]
 
 
-def read_ahead(
-    load: Callable[[int], object], indices: Iterable[int], ahead: int
-) -> Iterator:
-    """Yields `load(index)` in order, up to `ahead` of them loading in threads."""
-    with ThreadPoolExecutor(READERS) as pool:
+def tell_apart(sets: Sequence[CaseSet]) -> list[CaseSet]:
+    """Calls sets that share a name by their folders, as results go by the name.
+
+    Raises:
+        UserError: when their folders share a name too.
+    """
+    count = Counter(case_set.name for case_set in sets)
+    named = [
+        replace(one, name=one.path.resolve().stem) if count[one.name] > 1 else one
+        for one in sets
+    ]
+    if len({one.name for one in named}) < len(named):
+        raise UserError(
+            "two datasets have one name, so their results would be written to one "
+            f"folder: {', '.join(str(one.path) for one in sets)}"
+        )
+    return named
+
+
+def read_ahead(function: Callable, items: Iterable, ahead: int) -> Iterator:
+    """Yields `function(item)` in order, up to `ahead` of them under way in threads."""
+    with ThreadPoolExecutor(THREADS) as pool:
         pending = deque()
-        for index in indices:
-            pending.append(pool.submit(load, index))
+        for item in items:
+            pending.append(pool.submit(function, item))
             if len(pending) > ahead:
                 yield pending.popleft().result()
         while pending:
@@ -130,6 +151,8 @@ def _from_arrays(path: Path) -> CaseSet:
     arrays = load_prepared(path, "test")
     if not len(arrays):
         raise UserError(f"{path}: its test part holds no images")
+
+    source_sizes = getattr(arrays, "source_sizes", None) or [None] * len(arrays)
 
     def grey_truth(index: int) -> np.ndarray:
         stored = np.array(arrays.masks[index], np.float32)
@@ -146,6 +169,7 @@ def _from_arrays(path: Path) -> CaseSet:
             truth=masks[0, ..., 0],
             prepared=True,
             grey_truth=lambda: grey_truth(index),
+            source_size=source_sizes[index],
         )
 
     height, width = arrays.image_size
@@ -197,6 +221,7 @@ def _from_pairs(dataset: Dataset, pairs: list[Pair]) -> CaseSet:
             truth=truth,
             prepared=False,
             grey_truth=lambda: grey_truth(pair.mask),
+            source_size=truth.shape,
         )
 
     origin = dataset.describe()

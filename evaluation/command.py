@@ -1,19 +1,59 @@
 """What Test.py and New_Test.py have in common on the command line."""
 
 import argparse
+import json
 from pathlib import Path
 
-from data.cli import quiet_tensorflow
+from data.cli import UserError, quiet_tensorflow
 
 RESULTS_FOLDER = Path(__file__).resolve().parent.parent / "results"
+PROTOCOL_NAMES = (
+    "lgps",
+    "lgps-verbatim",
+    "pvtseg",
+    "pvtseg-verbatim",
+    "pranet",
+    "medico",
+)
+DEFAULT_PROTOCOLS = ("lgps", "pvtseg")
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that say how a model is run and where its scores go."""
+def make_parser(docstring: str) -> argparse.ArgumentParser:
+    """A parser with the options both scripts have."""
+    parser = argparse.ArgumentParser(
+        description=docstring, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
         "--model",
         choices=["lgps", "pvtseg"],
         help="which network the .h5 holds (default: the .h5 says so itself)",
+    )
+    parser.add_argument(
+        "--protocol",
+        nargs="+",
+        default=DEFAULT_PROTOCOLS,
+        choices=["all", *PROTOCOL_NAMES],
+        metavar="NAME",
+        help=f"what to score by: all, or of {', '.join(PROTOCOL_NAMES)} "
+        f"(default: {' '.join(DEFAULT_PROTOCOLS)})",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=threshold_value,
+        metavar="T",
+        help="score at this threshold too; auto: the one chosen on validation images, "
+        "stored in the checkpoint's run folder",
+    )
+    parser.add_argument(
+        "--tta", choices=["flips"], help="average the maps of the four flips"
+    )
+    parser.add_argument(
+        "--refine",
+        choices=["convcrf"],
+        help="refine each map by mean-field inference, guided by the image",
+    )
+    parser.add_argument(
+        "--save_maps", type=Path, metavar="FOLDER", help="write the maps as 8-bit PNGs"
     )
     parser.add_argument(
         "--out_dir",
@@ -28,6 +68,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="images per network call (default: %(default)s)",
     )
+    return parser
 
 
 def positive_int(text: str) -> int:
@@ -38,10 +79,42 @@ def positive_int(text: str) -> int:
     return value
 
 
-def load_predictor(model_path: str, args: argparse.Namespace):
+def threshold_value(text: str) -> float | str:
+    """Parses "auto" or a number between 0 and 1."""
+    if text == "auto":
+        return text
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"must lie in (0, 1), received {value}")
+    return value
+
+
+def protocol_names(args: argparse.Namespace) -> list[str]:
+    """The protocols asked for, each once."""
+    if "all" in args.protocol:
+        return list(PROTOCOL_NAMES)
+    return list(dict.fromkeys(args.protocol))
+
+
+def read_threshold(args: argparse.Namespace, model_path: str | Path) -> float | None:
+    """The threshold asked for; `auto` reads the run that made the checkpoint."""
+    if args.threshold != "auto":
+        return args.threshold
+    file = Path(model_path).parent / "validation.json"
+    try:
+        return float(json.loads(file.read_text())["threshold"])
+    except FileNotFoundError:
+        reason = "it is not there"
+    except (OSError, ValueError, KeyError, TypeError):
+        reason = "it holds no threshold"
+    raise UserError(f"--threshold auto needs {file}, but {reason}; give a number")
+
+
+def load_predictor(args: argparse.Namespace, model_path: str | Path):
     """Loads a checkpoint and compiles it for batches of `args.batch_size`."""
     quiet_tensorflow()
     from evaluation.inference import Predictor
     from models.checkpoints import load_checkpoint
 
-    return Predictor(load_checkpoint(model_path, args.model), args.batch_size)
+    checkpoint = load_checkpoint(model_path, args.model)
+    return Predictor(checkpoint, args.batch_size, args.tta, args.refine)

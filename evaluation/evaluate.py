@@ -2,61 +2,85 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol as Interface
 
 from tqdm import tqdm
 
-from evaluation.cases import CaseSet
-from evaluation.figures import draw_qualitative, pick_cases
-from evaluation.protocols import Protocol
-from evaluation.results import write_metrics, write_per_image, write_readme
+from evaluation.cases import Case, CaseSet
+from evaluation.figures import draw_qualitative, pick_ranked
+from evaluation.protocol import Protocol
+from evaluation.protocols import DEFAULT_THRESHOLD
+from evaluation.report import Gallery, write_report
+from evaluation.results import write_metrics, write_per_image, write_tables
+from evaluation.saved_maps import MapWriter
 from evaluation.scoring import SetScores, score_cases
 
 
+class MapSource(Interface):
+    """Where maps come from: `inference.Predictor` or `saved_maps.SavedMaps`."""
+
+    label: str
+    source: Path
+    images_per_second: float | None
+
+    def cases(self, case_set: CaseSet, indices=None) -> Iterator[Case]: ...
+
+
 def evaluate(
-    predictor,
+    maps: MapSource,
     case_set: CaseSet,
     protocols: list[Protocol],
     folder: Path,
+    threshold: float | None = None,
+    save_maps_to: Path | None = None,
 ) -> SetScores:
     """Scores a set and writes its results folder.
 
     Args:
-        predictor: yields predicted cases (`Predictor`).
+        maps: yields the cases with their maps.
         case_set: the test set.
         protocols: what to score by.
         folder: where the results go; made if missing.
+        threshold: of the per-image facts and the pictures, if not 0.5.
+        save_maps_to: folder for the maps as 8-bit PNGs, if wanted.
 
     Returns:
         The scores, which hold no images.
     """
+    threshold = DEFAULT_THRESHOLD if threshold is None else threshold
     folder.mkdir(parents=True, exist_ok=True)
-    stream: Iterator = tqdm(
-        predictor.cases(case_set),
-        total=len(case_set),
-        desc=f"{predictor.label} on {case_set.name}",
-        unit="image",
-        leave=False,
-    )
-    scores = score_cases(stream, protocols)
-    metrics = write_metrics(
-        folder,
-        predictor.label,
-        predictor.source,
-        case_set,
-        scores,
-        predictor.images_per_second,
-    )
+    gallery = Gallery(folder, threshold)
+    writer = MapWriter(save_maps_to) if save_maps_to else None
+
+    def stream() -> Iterator[Case]:
+        title = f"{maps.label} on {case_set.name}"
+        cases = maps.cases(case_set)
+        for case in tqdm(cases, title, len(case_set), leave=False, unit="image"):
+            gallery.add(case)
+            if writer:
+                writer.add(case)
+            yield case
+
+    scores = score_cases(stream(), protocols, threshold)
+    if writer:
+        writer.close()
+    metrics = write_metrics(folder, maps, case_set, scores)
     write_per_image(folder, scores)
-    shown = pick_cases(scores)
+    shown = pick_ranked(scores.column("dice"))
     draw_qualitative(
-        list(predictor.cases(case_set, shown)),
+        list(maps.cases(case_set, shown)),
         [f"{kind}: Dice {scores.cases[i]['dice']:.3f}" for i, kind in shown.items()],
         folder / "qualitative.png",
-        f"{predictor.label} on {case_set.name}: best, median and worst cases",
+        f"{maps.label} on {case_set.name}: best, median and worst cases",
+        threshold,
     )
-    table = write_readme(folder, metrics, scores)
-    print(f"\n{predictor.label} on {case_set.name}, {len(scores)} images", end="")
-    if predictor.images_per_second:
-        print(f", {predictor.images_per_second:.1f} images/s after warm-up", end="")
-    print(f"\n\n{table}\n\npictures: {folder / 'qualitative.png'}")
+    table = write_tables(folder, metrics, scores)
+    write_report(folder, metrics, scores)
+    print(f"\n{maps.label} on {case_set.name}, {len(scores)} images", end="")
+    if maps.images_per_second:
+        print(f", {maps.images_per_second:.1f} images/s after warm-up", end="")
+    print(
+        f"\n\n{table}\n\npictures: {folder / 'qualitative.png'}\n"
+        f"report:   {folder / 'report.html'}"
+    )
     return scores

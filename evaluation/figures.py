@@ -15,34 +15,39 @@ from evaluation.panels import (
     TRUTH_COLOUR,
     draw_panels,
 )
-from evaluation.scoring import SetScores
 
 CASES_PER_KIND = 2
 
 
-def pick_cases(scores: SetScores) -> dict[int, str]:
-    """Chooses which cases to show: best, median and worst by per-image Dice.
+def pick_ranked(dice: np.ndarray) -> dict[int, str]:
+    """Chooses which cases to show: the best, median and worst.
+
+    Args:
+        dice: `(N,)` per-image Dice.
 
     Returns:
         case index → "best", "median" or "worst"; no case twice.
     """
-    ranked = scores.ranked()[::-1]  # best first
-    middle = (len(ranked) - CASES_PER_KIND) // 2
-    middle = max(0, middle)
+    ranked = np.argsort(-dice, kind="stable")
+    middle = max(0, (len(ranked) - CASES_PER_KIND) // 2)
     kinds = {
         "best": ranked[:CASES_PER_KIND],
         "worst": ranked[-CASES_PER_KIND:],
         "median": ranked[middle : middle + CASES_PER_KIND],
     }
     chosen: dict[int, str] = {}
-    for kind in ("best", "median", "worst"):
+    for kind in ("best", "worst", "median"):
         for index in kinds[kind]:
             chosen.setdefault(int(index), kind)
-    return chosen
+    return dict(sorted(chosen.items(), key=lambda item: -dice[item[0]]))
 
 
 def draw_qualitative(
-    cases: Sequence[Case], captions: Sequence[str], path: Path, title: str
+    cases: Sequence[Case],
+    captions: Sequence[str],
+    path: Path,
+    title: str,
+    threshold: float = 0.5,
 ) -> None:
     """Draws one row per case: image, truth, prediction, heatmap and overlay.
 
@@ -51,17 +56,64 @@ def draw_qualitative(
         captions: one per case, such as "worst · Dice 0.07".
         path: the PNG to write.
         title: heading of the figure.
+        threshold: the prediction is the map above it.
     """
     figure = Figure(figsize=(11.5, 0.9 + 1.85 * len(cases)), layout="constrained")
     grid = figure.subplots(len(cases), len(PANEL_NAMES), squeeze=False)
     for row, case, caption in zip(grid, cases, captions, strict=True):
-        panels = draw_panels(case)
+        panels = draw_panels(case, threshold=threshold)
         for axes, picture in zip(row, panels.values(), strict=True):
             axes.imshow(picture)
             axes.set(xticks=[], yticks=[])
         row[0].set_ylabel(f"{caption}\n{_shorten(case.name)}", fontsize=8)
     for axes, name in zip(grid[0], PANEL_NAMES, strict=True):
         axes.set_title(name, fontsize=10)
+    _finish(figure, grid, path, title)
+
+
+def draw_side_by_side(
+    models: dict[str, Sequence[Case]],
+    dice: dict[str, Sequence[float]],
+    path: Path,
+    title: str,
+    thresholds: Sequence[float],
+) -> None:
+    """Draws the same cases as several models see them, one row per case.
+
+    Args:
+        models: label → its predicted cases, the same cases for each.
+        dice: label → per-image Dice of these cases.
+        path: the PNG to write.
+        title: heading of the figure.
+        thresholds: of each model's predictions.
+    """
+    first = next(iter(models.values()))
+    columns = 2 + 2 * len(models)
+    figure = Figure(
+        figsize=(1.5 + 2.1 * columns, 0.9 + 1.85 * len(first)), layout="constrained"
+    )
+    grid = figure.subplots(len(first), columns, squeeze=False)
+    for place, (label, threshold) in enumerate(zip(models, thresholds, strict=True)):
+        for row, case, score in zip(grid, models[label], dice[label], strict=True):
+            panels = draw_panels(case, threshold=threshold)
+            row[0].imshow(panels["image"])
+            row[0].set_ylabel(_shorten(case.name), fontsize=8)
+            row[1].imshow(panels["truth"])
+            row[2 + 2 * place].imshow(panels["heatmap"])
+            row[3 + 2 * place].imshow(panels["overlay"])
+            row[3 + 2 * place].set_xlabel(f"Dice {score:.3f}", fontsize=8)
+    heads = ["image", "truth"]
+    for label in models:
+        heads += [f"{_shorten(label)}\nheatmap", f"{_shorten(label)}\noverlay"]
+    for axes, head in zip(grid[0], heads, strict=True):
+        axes.set_title(head, fontsize=9)
+    for axes in grid.flat:
+        axes.set(xticks=[], yticks=[])
+    _finish(figure, grid, path, title)
+
+
+def _finish(figure: Figure, grid: np.ndarray, path: Path, title: str) -> None:
+    """Adds colour scale, legend and heading, and saves the figure."""
     _add_heatmap_scale(figure, grid)
     figure.legend(
         handles=[

@@ -5,7 +5,7 @@ so whatever follows does not know where a map came from.
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 
@@ -16,6 +16,9 @@ from data.images import resize_image
 from evaluation.cases import Case, CaseSet, read_ahead
 from evaluation.results import model_label
 from models.checkpoints import Checkpoint
+from models.conv_crf import MeanFieldCRF
+
+PROBABILITY_MARGIN = 1e-6  # keeps logits finite
 
 
 class Predictor:
@@ -24,6 +27,8 @@ class Predictor:
     Args:
         checkpoint: the network, its input preparation and its size.
         batch_size: images per call; the last batch is padded to it.
+        tta: `"flips"` averages the maps of the four flips of each image.
+        refine: `"convcrf"` refines each map by mean-field inference.
 
     Attributes:
         label: what stands for the model in paths and tables.
@@ -32,23 +37,29 @@ class Predictor:
         images: images computed in that time, the padding of batches included.
     """
 
-    def __init__(self, checkpoint: Checkpoint, batch_size: int = 8):
-        self.checkpoint = checkpoint
-        self.label = model_label(checkpoint.path)
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        batch_size: int = 8,
+        tta: str | None = None,
+        refine: str | None = None,
+    ):
+        self.size = checkpoint.image_size
+        self.label = "+".join(filter(None, [model_label(checkpoint.path), tta, refine]))
         self.source = checkpoint.path
         self.batch_size = batch_size
         self.seconds = 0.0
         self.images = 0
-        spec, model = checkpoint.input_spec, checkpoint.model
-        shape = (batch_size, *checkpoint.image_size, 3)
-
-        @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8)])
-        def forward(images):
-            inputs = spec.prepare(tf.cast(images, tf.float32))
-            return model(inputs, training=False)[..., 0]
-
-        self._forward = forward
-        self._forward(tf.zeros(shape, tf.uint8))  # compiles; not counted as speed
+        network = network_function(checkpoint)
+        if tta == "flips":
+            network = average_flips(network)
+        if refine == "convcrf":
+            network = refine_by_crf(network)
+        shape = (batch_size, *self.size, 3)
+        self._forward = tf.function(
+            network, input_signature=[tf.TensorSpec(shape, tf.float32)]
+        )
+        self._forward(tf.zeros(shape))  # compiles; not counted as speed
 
     @property
     def images_per_second(self) -> float | None:
@@ -65,9 +76,10 @@ class Predictor:
             `(n, H, W)` float32 probabilities.
         """
         count = len(images)
-        padding = np.zeros((self.batch_size - count, *images.shape[1:]), np.uint8)
+        padded = np.zeros((self.batch_size, *images.shape[1:]), np.float32)
+        padded[:count] = images
         start = time.perf_counter()
-        maps = self._forward(np.concatenate([images, padding])).numpy()[:count]
+        maps = self._forward(tf.constant(padded)).numpy()[:count, ..., 0]
         self.seconds += time.perf_counter() - start
         self.images += self.batch_size
         return maps
@@ -76,11 +88,10 @@ class Predictor:
         self, case_set: CaseSet, indices: Iterable[int] | None = None
     ) -> Iterator[Case]:
         """Yields cases with their probability maps, in order, memory staying flat."""
-        size = self.checkpoint.image_size
 
         def load(index: int) -> tuple[Case, np.ndarray]:
             case = case_set.read(index)
-            return case, resize_image(case.image, size)
+            return case, resize_image(case.image, self.size)
 
         if indices is None:
             indices = range(len(case_set))
@@ -89,3 +100,34 @@ class Predictor:
             maps = self.predict(np.stack([image for _, image in batch]))
             for (case, _), probability in zip(batch, maps, strict=True):
                 yield replace(case, probability=probability)
+
+
+def network_function(checkpoint: Checkpoint) -> Callable:
+    """The network from RGB images in [0, 255] to probabilities, `(B, H, W, 1)`."""
+    spec, model = checkpoint.input_spec, checkpoint.model
+    return lambda images: model(spec.prepare(images), training=False)
+
+
+def average_flips(network: Callable) -> Callable:
+    """The mean of a network's maps over both flips, each map flipped back."""
+
+    def averaged(images):
+        maps = [network(images)]
+        for axes in ([1], [2], [1, 2]):
+            maps.append(tf.reverse(network(tf.reverse(images, axes)), axes))
+        return tf.add_n(maps) / len(maps)
+
+    return averaged
+
+
+def refine_by_crf(network: Callable) -> Callable:
+    """Lets neighbouring pixels of like colour agree, by the untrained ConvCRF."""
+    crf = MeanFieldCRF()
+
+    def refined(images):
+        p = tf.clip_by_value(
+            network(images), PROBABILITY_MARGIN, 1 - PROBABILITY_MARGIN
+        )
+        return tf.sigmoid(crf([tf.math.log(p / (1 - p)), images / 127.5 - 1]))
+
+    return refined

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from evaluation.cases import Case
-from evaluation.protocols import resize_map
+from evaluation.protocol import resize_map
 
 PANEL_NAMES = ("image", "truth", "prediction", "heatmap", "overlay")
 # Told apart by people with any colour vision, and rare in mucosa.

@@ -1,73 +1,30 @@
-"""Evaluation protocols: the rules that turn masks and maps into published numbers.
+"""The protocols by name: what each publication does, and what it says it does."""
 
-One model has many "Dice" scores, because publications differ in resolution, threshold,
-averaging and in what an empty mask is worth. A protocol fixes all of these. It works
-in two steps, and everything else (intervals, slices, comparisons) follows from them:
-
-* `measure(case)` boils one image down to a vector of K statistics;
-* `scores(statistics)` turns statistics, `(..., K)`, into named scores, `(...)`.
-
-The score of a set is `scores` of the mean of its statistics; that of one image is
-`scores` of its own; a bootstrap sample is a weighted mean of the same vectors.
-"""
-
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import replace
 
 import cv2
 import numpy as np
 
-from data.images import resize_mask
 from evaluation.cases import Case
+from evaluation.pranet import pranet
+from evaluation.protocol import (
+    NETWORK_SIZE_RULE,
+    Protocol,
+    at_network_size,
+    at_original_size,
+    columns,
+    network_size,
+)
 from metrics import confusion, distances
 
-PUBLISHED_SIZE = (256, 256)
-NETWORK_SIZE_RULE = "256×256 (prepared arrays: their own size)"
+DEFAULT_THRESHOLD = 0.5
+LOGIT_HALF = 1 / (1 + np.exp(-0.5))  # the probability whose logit is 0.5
+IMAGE_SCORES = ("dice", "iou", "recall", "precision", "f2", "accuracy")
+DISTANCES = ("row_hd", "hausdorff", "hd95")
 
 
-def resize_map(probability: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resizes a map `(h, w)` float32 to `(H, W)`: bilinear, half-pixel centres."""
-    if probability.shape == tuple(size):
-        return probability
-    height, width = size
-    return cv2.resize(probability, (width, height), interpolation=cv2.INTER_LINEAR)
-
-
-def at_network_size(case: Case) -> tuple[np.ndarray, np.ndarray]:
-    """Truth and map at 256×256; prepared arrays stay at the size they were made at."""
-    size = case.truth.shape if case.prepared else PUBLISHED_SIZE
-    return resize_mask(case.truth, size), resize_map(case.probability, size)
-
-
-def at_original_size(case: Case) -> tuple[np.ndarray, np.ndarray]:
-    """Truth as it is, and the map resized to it."""
-    return case.truth, resize_map(case.probability, case.truth.shape)
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """One way of scoring, with everything that changes a number fixed.
-
-    Attributes:
-        name: the name that stands on each of its numbers.
-        rules: one line: resolution, threshold, averaging, worth of empty masks.
-        score_names: keys of `scores`, in the order of a table.
-        measure: `Case` → `(K,)` float64 statistics.
-        scores: statistics `(..., K)` → score name → `(...)`.
-    """
-
-    name: str
-    rules: str
-    score_names: tuple[str, ...]
-    measure: Callable[[Case], np.ndarray]
-    scores: Callable[[np.ndarray], dict[str, np.ndarray]]
-
-
-LGPS_SCORES = ("dice", "iou", "recall", "precision", "f2", "accuracy")
-PVTSEG_SCORES = (*LGPS_SCORES, "row_hd", "hausdorff", "hd95")
-
-
-def lgps(threshold: float = 0.5) -> Protocol:
+def lgps(threshold: float = DEFAULT_THRESHOLD) -> Protocol:
     """LGPS's own: pixels of all images pooled; "IoU" is a mean with the background."""
 
     def measure(case: Case) -> np.ndarray:
@@ -76,10 +33,8 @@ def lgps(threshold: float = 0.5) -> Protocol:
 
     return Protocol(
         "lgps",
-        f"{NETWORK_SIZE_RULE}, threshold {threshold:g}, pixels of all images "
-        "pooled; IoU is the mean of foreground and background; nothing to count is 0 "
-        "(Dice: 1)",
-        LGPS_SCORES,
+        f"{NETWORK_SIZE_RULE}, threshold {threshold:g}, pixels of all images pooled; "
+        "IoU is the mean of foreground and background; nothing to count is 0 (Dice: 1)",
         measure,
         _pooled_scores,
     )
@@ -98,7 +53,49 @@ def _pooled_scores(counts: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def pvtseg(threshold: float = 0.5) -> Protocol:
+def lgps_verbatim() -> Protocol:
+    """LGPS's published code to the letter, its three readings of one truth included.
+
+    The truth keeps its greys. Dice weighs them; MeanIoU truncates them, so 0.996 is
+    background; recall and precision take all above 0 as foreground; accuracy wants
+    truth and prediction equal.
+    """
+
+    def measure(case: Case) -> np.ndarray:
+        height, width = network_size(case)
+        grey = cv2.resize(case.grey_truth(), (width, height))
+        _, probability = at_network_size(case)
+        prediction = probability > DEFAULT_THRESHOLD
+        return np.array(
+            [
+                np.sum(grey * prediction, dtype=np.float64),
+                np.sum(grey, dtype=np.float64) + np.count_nonzero(prediction),
+                np.mean(grey == prediction),
+                *confusion.count_pixels(grey >= 1, prediction),
+                *confusion.count_pixels(grey > 0, prediction),
+            ]
+        )
+
+    return Protocol(
+        "lgps-verbatim",
+        f"{NETWORK_SIZE_RULE}, threshold 0.5, pooled; the truth's greys are weighed by "
+        "Dice, dropped by IoU, foreground to recall and precision, never equal in "
+        "accuracy",
+        measure,
+        _verbatim_scores,
+    )
+
+
+def _verbatim_scores(statistics: np.ndarray) -> dict[str, np.ndarray]:
+    overlap, total, equal = np.moveaxis(statistics[..., :3], -1, 0)
+    scores = _pooled_scores(statistics[..., 7:])
+    scores["dice"] = confusion.safe_ratio(2 * overlap, total, empty=1.0)
+    scores["iou"] = confusion.mean_iou_score(statistics[..., 3:7])
+    scores["accuracy"] = equal
+    return scores
+
+
+def pvtseg(threshold: float = DEFAULT_THRESHOLD) -> Protocol:
     """PVTSeg's own: each image scored at 256×256, then the mean over images."""
 
     def measure(case: Case) -> np.ndarray:
@@ -107,24 +104,50 @@ def pvtseg(threshold: float = 0.5) -> Protocol:
         counts = confusion.count_pixels(truth, prediction)
         return np.array(
             [
-                *_image_scores(counts, empty=1.0),
+                *image_scores(counts, empty=1.0),
                 distances.row_hausdorff(truth, prediction),
                 *distances.hausdorff_distances(truth, prediction),
             ]
         )
 
+    names = (*IMAGE_SCORES, *DISTANCES)
     return Protocol(
         "pvtseg",
         f"{NETWORK_SIZE_RULE}, threshold {threshold:g}, mean over images; nothing to "
         "count is 1; distances in pixels, the diagonal when one mask is empty",
-        PVTSEG_SCORES,
         measure,
-        lambda statistics: _columns(PVTSEG_SCORES, statistics),
+        lambda statistics: columns(names, statistics),
+        image_means=names,
     )
 
 
-def _image_scores(counts: np.ndarray, empty: float) -> list[float]:
-    """Dice, IoU, recall, precision, F2, accuracy of one image's counts."""
+def pvtseg_verbatim() -> Protocol:
+    """PVTSeg's training-time score: *logits* above 0.5, that is p > 0.62."""
+    protocol = pvtseg(LOGIT_HALF)
+    return replace(protocol, name="pvtseg-verbatim")
+
+
+def medico(threshold: float = DEFAULT_THRESHOLD) -> Protocol:
+    """Each image scored at its mask's own size, then the mean over images."""
+
+    def measure(case: Case) -> np.ndarray:
+        truth, probability = at_original_size(case)
+        counts = confusion.count_pixels(truth, probability > threshold)
+        both_empty = counts[:3].sum() == 0
+        return np.array(image_scores(counts, empty=float(both_empty)))
+
+    return Protocol(
+        "medico",
+        f"original size, threshold {threshold:g}, mean over images; nothing to count "
+        "is 1 when both masks are empty, else 0",
+        measure,
+        lambda statistics: columns(IMAGE_SCORES, statistics),
+        image_means=IMAGE_SCORES,
+    )
+
+
+def image_scores(counts: np.ndarray, empty: float) -> list[float]:
+    """Dice, IoU, recall, precision, F2 and accuracy of one image's counts."""
     recall = confusion.recall_score(counts, empty)
     precision = confusion.precision_score(counts, empty)
     return [
@@ -140,13 +163,34 @@ def _image_scores(counts: np.ndarray, empty: float) -> list[float]:
     ]
 
 
-def _columns(names: tuple[str, ...], statistics: np.ndarray) -> dict[str, np.ndarray]:
-    return dict(zip(names, np.moveaxis(np.asarray(statistics), -1, 0), strict=True))
+PROTOCOLS = {
+    "lgps": lgps,
+    "lgps-verbatim": lgps_verbatim,
+    "pvtseg": pvtseg,
+    "pvtseg-verbatim": pvtseg_verbatim,
+    "pranet": pranet,
+    "medico": medico,
+}
+AT_ORIGINAL_SIZE = {"pranet", "medico"}
+WITH_THRESHOLD = {"lgps", "pvtseg", "medico"}
 
 
-PROTOCOLS = {"lgps": lgps, "pvtseg": pvtseg}
+def build_protocols(
+    names: Iterable[str], threshold: float | None = None
+) -> list[Protocol]:
+    """Makes the named protocols.
 
-
-def build_protocols(names: Iterable[str]) -> list[Protocol]:
-    """Makes the named protocols."""
-    return [PROTOCOLS[name]() for name in names]
+    Args:
+        names: keys of `PROTOCOLS`.
+        threshold: also score at this threshold those that allow one; their numbers
+            carry it in their name, such as `pvtseg@0.37`.
+    """
+    names = list(names)
+    protocols = [PROTOCOLS[name]() for name in names]
+    if threshold is None:
+        return protocols
+    return protocols + [
+        replace(PROTOCOLS[name](threshold), name=f"{name}@{threshold:.4g}")
+        for name in names
+        if name in WITH_THRESHOLD
+    ]

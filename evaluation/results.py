@@ -8,7 +8,17 @@ from pathlib import Path
 from data.cli import UserError
 from evaluation.cases import CaseSet
 from evaluation.scoring import SetScores
-from evaluation.tables import rules_list, scores_table
+from evaluation.slices import frame_findings, slice_scores
+from evaluation.statistics import intervals
+from evaluation.tables import (
+    format_score,
+    latex_table,
+    markdown_table,
+    paper_table,
+    rules_list,
+    scores_table,
+    slices_table,
+)
 
 METRICS_FILE = "metrics.json"
 RUN_CHECKPOINT = "best"  # runs/NAME/best.h5 is known by its run's name
@@ -20,55 +30,56 @@ def model_label(path: str | Path) -> str:
     return path.parent.name if path.stem == RUN_CHECKPOINT else path.stem
 
 
-def claim_folder(
-    root: str | Path, model: str, case_set: CaseSet, source: str | Path
-) -> Path:
+def claim_folder(root: str | Path, maps, case_set: CaseSet) -> Path:
     """Names the results folder, and refuses one that holds other things' scores.
 
     Args:
         root: the results root.
-        model: label of the model.
+        maps: where the maps come from (`label`, `source`).
         case_set: the set about to be scored.
-        source: the checkpoint, or the folder of saved maps.
 
     Raises:
         UserError: the folder holds scores of another checkpoint or dataset of the same
             name, which would be lost.
     """
-    folder = Path(root) / model / case_set.name
+    folder = Path(root) / maps.label / case_set.name
     metrics = folder / METRICS_FILE
-    if metrics.is_file():
-        try:
-            before = json.loads(metrics.read_text())
-        except ValueError:
-            before = {}
-        for key, now in (("model_path", source), ("data_path", case_set.path)):
-            then = before.get(key)
-            if then and Path(then) != Path(now).resolve() and Path(then).exists():
-                raise UserError(
-                    f"{folder} holds the scores of {then}, not of {now}; give another "
-                    "--out_dir, or delete that folder"
-                )
+    try:
+        before = json.loads(metrics.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return folder
+    for key, now in (("model_path", maps.source), ("data_path", case_set.path)):
+        then = before.get(key)
+        if then and Path(then) != Path(now).resolve() and Path(then).exists():
+            raise UserError(
+                f"{folder} holds the scores of {then}, not of {now}; give another "
+                "--out_dir, or delete that folder"
+            )
     return folder
 
 
-def write_metrics(
-    folder: Path,
-    model: str,
-    source: str | Path,
-    case_set: CaseSet,
-    scores: SetScores,
-    images_per_second: float | None,
-) -> dict:
-    """Writes `metrics.json`, floats unrounded, and returns what it holds."""
+def write_metrics(folder: Path, maps, case_set: CaseSet, scores: SetScores) -> dict:
+    """Writes `metrics.json`, floats unrounded, and returns what it holds.
+
+    Args:
+        folder: the results folder.
+        maps: where the maps came from (`label`, `source`, `images_per_second`).
+        case_set: the scored set.
+        scores: its scores.
+    """
     metrics = {
         "dataset": case_set.name,
-        "model": model,
+        "model": maps.label,
         "images": len(scores),
         "protocols": scores.table(),
+        "intervals": intervals(scores),
+        "groups": len(set(scores.column("group"))),
+        "threshold": scores.threshold,
+        "findings": frame_findings(scores),
+        "slices": slice_scores(scores),
         "rules": {protocol.name: protocol.rules for protocol in scores.protocols},
-        "images_per_second": images_per_second,
-        "model_path": str(Path(source).resolve()),
+        "images_per_second": maps.images_per_second,
+        "model_path": str(Path(maps.source).resolve()),
         "data_path": str(case_set.path.resolve()),
     }
     write_text(folder / METRICS_FILE, json.dumps(metrics, indent=1, allow_nan=False))
@@ -76,15 +87,24 @@ def write_metrics(
 
 
 def write_per_image(folder: Path, scores: SetScores) -> None:
-    """Writes `per_image.csv`, one row per case, in the set's order."""
-    with (folder / "per_image.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(scores.cases[0]))
-        writer.writeheader()
-        writer.writerows(scores.cases)
+    """Writes `per_image.csv`, one row per case, in the set's order.
+
+    The facts come first; the columns `protocol.score` are each protocol's scores of
+    that image alone.
+    """
+    columns = {key: scores.column(key) for key in scores.cases[0]}
+    for protocol in scores.protocols:
+        per_image = protocol.scores(scores.statistics[protocol.name])
+        for name in protocol.image_means:
+            columns[f"{protocol.name}.{name}"] = per_image[name]
+    with (folder / "per_image.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
 
 
-def write_readme(folder: Path, metrics: dict, scores: SetScores) -> str:
-    """Writes the folder's `README.md` and returns its table."""
+def write_tables(folder: Path, metrics: dict, scores: SetScores) -> str:
+    """Writes `README.md`, `table.md` and `table.tex`; returns the plain table."""
     table = scores_table(metrics["protocols"])
     speed = metrics["images_per_second"]
     speed = f", {speed:.1f} images/s after warm-up" if speed else ""
@@ -96,13 +116,38 @@ def write_readme(folder: Path, metrics: dict, scores: SetScores) -> str:
 
 {rules_list(scores.protocols)}
 
-`metrics.json` holds the same numbers unrounded, `per_image.csv` every image's (at the
-network's size, threshold 0.5, distances in pixels).
+{slices_table(metrics["slices"])}
+
+`metrics.json` holds these numbers unrounded, with 95 % intervals; `per_image.csv` has
+one row per image (scores at the network's size, threshold {metrics["threshold"]:g},
+distances in pixels); `table.md` and `table.tex` are for papers; `report.html` shows
+every case.
 
 ![best, median and worst cases](qualitative.png)
 """
     write_text(folder / "README.md", text)
+    write_text(folder / "table.md", paper_table(metrics))
+    write_text(folder / "table.tex", latex_table(metrics))
     return table
+
+
+def write_summary(folder: Path, results: dict[str, SetScores]) -> str:
+    """Writes `summary.md`: the first two scores of each protocol on every dataset."""
+    tables = {name: scores.table() for name, scores in results.items()}
+    shown = [
+        (protocol, score)
+        for protocol, scores in next(iter(tables.values())).items()
+        for score in list(scores)[:2]
+    ]
+    head = ["dataset", "images", *(f"{p} {s}" for p, s in shown)]
+    rows = [
+        [name, str(len(results[name]))]
+        + [format_score(score, table[protocol][score]) for protocol, score in shown]
+        for name, table in tables.items()
+    ]
+    text = markdown_table(head, rows)
+    write_text(folder / "summary.md", text)
+    return text
 
 
 def write_text(path: Path, text: str) -> None:

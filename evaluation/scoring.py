@@ -1,27 +1,40 @@
 """Scores one test set: every case once, by every protocol."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.cases import Case
-from evaluation.protocols import Protocol, pvtseg
+from evaluation.cases import Case, read_ahead
+from evaluation.protocol import Protocol, at_network_size
+from evaluation.protocols import DEFAULT_THRESHOLD, pvtseg
+from metrics.calibration import calibration_sums
+from metrics.confusion import dice_score, iou_score
+from metrics.lesions import count_lesions, touches_border
+from metrics.sweep import LEVELS, sweep_counts
+
+AHEAD = 8  # cases measured in threads at a time
 
 
 @dataclass
 class SetScores:
-    """What is kept of a scored set: a few numbers per case and no image.
+    """What is kept of a scored set: some numbers per case, and no image.
 
     Attributes:
         protocols: the protocols scored by.
-        cases: one dict of facts per case: name, group, centre, size, per-image scores.
+        threshold: of the per-image facts.
+        cases: one dict of facts per case; see `_facts`.
         statistics: protocol name → `(N, K)` statistics of the cases.
+        calibration: `(15, 3)` sums over all pixels; see `metrics.calibration`.
+        curves: `(2, 256)` mean per-image Dice and IoU at map ≥ 255, 254, … 0 of 255.
     """
 
     protocols: list[Protocol]
-    cases: list[dict] = field(default_factory=list)
-    statistics: dict[str, np.ndarray] = field(default_factory=dict)
+    threshold: float
+    cases: list[dict]
+    statistics: dict[str, np.ndarray]
+    calibration: np.ndarray
+    curves: np.ndarray
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -42,32 +55,69 @@ class SetScores:
             for protocol in self.protocols
         }
 
-    def ranked(self) -> np.ndarray:
-        """Case indices from worst to best per-image Dice."""
-        return np.argsort(self.column("dice"), kind="stable")
 
+def score_cases(
+    cases: Iterable[Case],
+    protocols: list[Protocol],
+    threshold: float = DEFAULT_THRESHOLD,
+) -> SetScores:
+    """Scores a stream of predicted cases; each is dropped once it is measured.
 
-def score_cases(cases: Iterable[Case], protocols: list[Protocol]) -> SetScores:
-    """Scores a stream of predicted cases; each is dropped once it is measured."""
-    per_image = pvtseg()
+    Args:
+        cases: predicted cases.
+        protocols: what to score by.
+        threshold: what the per-image facts are taken at.
+    """
+    per_image = pvtseg(threshold)
+
+    def measure(case: Case):
+        statistics = {protocol.name: protocol.measure(case) for protocol in protocols}
+        truth, probability = at_network_size(case)
+        levels = np.rint(probability * (LEVELS - 1)).astype(np.uint8)
+        counts = sweep_counts(truth, levels)
+        curves = np.stack([dice_score(counts), iou_score(counts)])
+        facts = _facts(case, per_image, truth, probability > threshold)
+        return statistics, facts, calibration_sums(truth, probability), curves
+
     facts, statistics = [], {protocol.name: [] for protocol in protocols}
-    for case in cases:
-        for protocol in protocols:
-            statistics[protocol.name].append(protocol.measure(case))
-        facts.append(_facts(case, per_image))
+    calibration, curves = 0.0, 0.0
+    for measured in read_ahead(measure, cases, AHEAD):
+        for name, row in measured[0].items():
+            statistics[name].append(row)
+        facts.append(measured[1])
+        calibration, curves = calibration + measured[2], curves + measured[3]
     return SetScores(
-        protocols, facts, {name: np.stack(rows) for name, rows in statistics.items()}
+        protocols=protocols,
+        threshold=threshold,
+        cases=facts,
+        statistics={name: np.stack(rows) for name, rows in statistics.items()},
+        calibration=calibration,
+        curves=curves / len(facts),
     )
 
 
-def _facts(case: Case, per_image: Protocol) -> dict:
+def _facts(
+    case: Case, per_image: Protocol, truth: np.ndarray, prediction: np.ndarray
+) -> dict:
+    """A case's row in `per_image.csv`.
+
+    Scores, regions and distances are at the network's size; `polyp_pixels` is the area
+    at the size the frame was taken at, NaN where that is unknown.
+    """
     scores = per_image.scores(per_image.measure(case))
+    lesions = count_lesions(truth, prediction)
+    height, width = case.source_size or (np.nan, np.nan)
     return {
         "name": case.name,
         "group": case.group,
         "centre": case.centre or "",
-        "height": case.truth.shape[0],
-        "width": case.truth.shape[1],
-        "polyp_pixels": int(case.truth.sum()),
+        "height": height,
+        "width": width,
+        "polyp_pixels": float(np.mean(case.truth) * height * width),
         **{name: float(value) for name, value in scores.items()},
+        "polyps": lesions.lesions,
+        "polyps_found": lesions.found,
+        "false_positives": lesions.false_positives,
+        "predicted_pixels": int(np.count_nonzero(prediction)),
+        "touches_border": touches_border(truth),
     }

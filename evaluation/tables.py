@@ -1,8 +1,10 @@
 """Tables of scores as text: Markdown for the screen and for files."""
 
+import re
 from collections.abc import Sequence
 
-from evaluation.protocols import Protocol
+from evaluation.anchors import find_anchors
+from evaluation.protocol import Protocol
 
 PIXEL_SCORES = {"row_hd", "hausdorff", "hd95"}  # in pixels, lower is better
 
@@ -41,3 +43,92 @@ def scores_table(table: dict[str, dict[str, float]]) -> str:
 def rules_list(protocols: Sequence[Protocol]) -> str:
     """What each protocol's numbers mean, as a Markdown list."""
     return "\n".join(f"- **{p.name}**: {p.rules}" for p in protocols)
+
+
+def slices_table(slices: Sequence[dict]) -> str:
+    """Scores by polyp size, centre, position and number of polyps."""
+    head = ["slice", "images", "dice", "95 %", "iou", "hd95", "polyps", "found", "FP"]
+    rows = [
+        [
+            part["slice"],
+            str(part["images"]),
+            format_score("dice", part["dice"]),
+            format_interval("dice", part["dice_interval"]),
+            format_score("iou", part["iou"]),
+            format_score("hd95", part["hd95"]),
+            str(part["polyps"]),
+            format_share(part["lesion_recall"]),
+            f"{part['false_positives']:.2f}",
+        ]
+        for part in slices
+    ]
+    return markdown_table(head, rows)
+
+
+def format_interval(name: str, interval: Sequence[float]) -> str:
+    """An interval's ends, such as "0.8721 to 0.9210"."""
+    low, high = (format_score(name, end) for end in interval)
+    return f"{low} to {high}"
+
+
+def format_share(share: float | None) -> str:
+    """A share in per cent, a dash for None."""
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def paper_rows(metrics: dict, protocol: str) -> list[list[str]]:
+    """A protocol's rows as papers print them: head, the model, published models."""
+    scores = metrics["protocols"][protocol]
+    rows = [(metrics["model"], scores)] + [
+        (f"{anchor.model}, published", anchor.scores)
+        for anchor in find_anchors(metrics["dataset"])
+        if anchor.protocol == protocol
+    ]
+    return [[protocol, *scores]] + [
+        [model, *(format_score(name, values.get(name)) for name in scores)]
+        for model, values in rows
+    ]
+
+
+def paper_table(metrics: dict) -> str:
+    """One Markdown table per protocol: a row per model, a column per score."""
+    tables = [f"{metrics['dataset']}, {metrics['images']} images"]
+    for protocol in metrics["protocols"]:
+        head, *rows = paper_rows(metrics, protocol)
+        tables.append(markdown_table(head, rows))
+    return "\n\n".join(tables)
+
+
+def latex_table(metrics: dict) -> str:
+    """The same tables in LaTeX, with the rules of the `booktabs` package."""
+    tables = ["% needs \\usepackage{booktabs}"]
+    for protocol in metrics["protocols"]:
+        lines = [
+            f"{' & '.join(map(escape_latex, row))} \\\\"
+            for row in paper_rows(metrics, protocol)
+        ]
+        caption = f"{metrics['dataset']}, {metrics['images']} images: {protocol}."
+        columns = "l" + "r" * len(metrics["protocols"][protocol])
+        tables.append(
+            "\n".join(
+                [
+                    "\\begin{table}",
+                    "\\centering",
+                    f"\\caption{{{escape_latex(caption)}}}",
+                    f"\\begin{{tabular}}{{{columns}}}",
+                    "\\toprule",
+                    lines[0],
+                    "\\midrule",
+                    *lines[1:],
+                    "\\bottomrule",
+                    "\\end{tabular}",
+                    "\\end{table}",
+                ]
+            )
+        )
+    return "\n\n".join(tables)
+
+
+def escape_latex(text: str) -> str:
+    """Makes plain text safe for LaTeX."""
+    return re.sub(r"([&%$#_{}])", r"\\\1", text)

@@ -55,7 +55,7 @@ def test_test_scores_every_set(checkpoint, data, tmp_path, capsys):
         "--batch_size", 2,
     )  # fmt: skip
     printed = capsys.readouterr().out
-    for name, images in (("prepared", 5), ("raw", 2)):
+    for name, images in (("demo", 5), ("raw", 2)):
         folder = tmp_path / "tiny" / name
         metrics = json.loads((folder / "metrics.json").read_text())
         assert (metrics["dataset"], metrics["images"]) == (name, images)
@@ -78,7 +78,7 @@ def test_batch_size_does_not_change_scores(checkpoint, data, tmp_path):
             Test, "--model_path", checkpoint, "--data_path", data / "prepared",
             "--out_dir", tmp_path / str(size), "--batch_size", size,
         )  # fmt: skip
-        file = tmp_path / str(size) / "tiny" / "prepared" / "metrics.json"
+        file = tmp_path / str(size) / "tiny" / "demo" / "metrics.json"
         tables.append(json.loads(file.read_text())["protocols"]["pvtseg"])
     assert tables[0] == pytest.approx(tables[1], abs=1e-4)
 

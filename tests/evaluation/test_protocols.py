@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from evaluation.protocols import at_network_size, build_protocols, resize_map
+from evaluation.protocol import at_network_size, resize_map
+from evaluation.protocols import build_protocols
 from evaluation.scoring import score_cases
 
 # A: truth 3 pixels, 2 of them found, nothing else found. tp 2, fp 0, fn 1, tn 1.

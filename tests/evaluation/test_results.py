@@ -1,10 +1,12 @@
 """The results folder: names, and what may not be overwritten."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from data.cli import UserError
+from evaluation.protocols import build_protocols
 from evaluation.results import claim_folder, model_label, write_metrics, write_text
 from evaluation.scoring import score_cases
 
@@ -20,10 +22,11 @@ def case_set(make_case, make_case_set):
 
 
 def write(root, case_set, source):
-    folder = claim_folder(root, "m", case_set, source)
+    maps = SimpleNamespace(label="m", source=source, images_per_second=None)
+    folder = claim_folder(root, maps, case_set)
     folder.mkdir(parents=True, exist_ok=True)
-    scores = score_cases([case_set.read(0)], [])
-    return write_metrics(folder, "m", source, case_set, scores, None)
+    scores = score_cases([case_set.read(0)], build_protocols(["pvtseg"]))
+    return write_metrics(folder, maps, case_set, scores)
 
 
 def test_same_checkpoint_may_write_again(tmp_path, case_set):
@@ -47,9 +50,9 @@ def test_namesake_does_not_overwrite(tmp_path, case_set):
 
 def test_metrics_are_json_with_unrounded_floats(tmp_path, case_set):
     metrics = write(tmp_path / "out", case_set, tmp_path / "m.h5")
-    assert {"dataset": "toy", "model": "m", "images": 1, "protocols": {}}.items() <= (
-        metrics.items()
-    )
+    expected = {"dataset": "toy", "model": "m", "images": 1}
+    assert expected.items() <= metrics.items()
+    assert metrics["protocols"]["pvtseg"]["dice"] == 1.0
     file = tmp_path / "out" / "m" / "toy" / "metrics.json"
     assert json.loads(file.read_text()) == metrics
 

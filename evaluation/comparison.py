@@ -1,0 +1,100 @@
+"""Several models on the same images: side by side, and whether they differ."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from evaluation.cases import CaseSet
+from evaluation.figures import draw_side_by_side, pick_ranked
+from evaluation.results import write_text
+from evaluation.scoring import SetScores
+from evaluation.statistics import Difference, compare, mean_and_deviation
+from evaluation.tables import format_score, markdown_table
+
+
+def write_comparison(
+    root: Path,
+    sources: Sequence,
+    case_set: CaseSet,
+    scores: dict[str, SetScores],
+    seeds: bool = False,
+) -> Path:
+    """Writes `comparison.{md,json,png}` of several models on one set and prints it.
+
+    Args:
+        root: the results root.
+        sources: where each model's maps come from (`evaluate.MapSource`).
+        case_set: the set all were scored on.
+        scores: label → scores, in the order of `sources`.
+        seeds: the models are one model trained with several seeds.
+    """
+    folder = root / "_vs_".join(scores) / case_set.name
+    folder.mkdir(parents=True, exist_ok=True)
+    content: dict = {"dataset": case_set.name, "models": list(scores)}
+    if seeds:
+        content["mean_and_deviation"] = mean_and_deviation(scores)
+        table = _seeds_table(content["mean_and_deviation"], len(scores))
+    else:
+        differences = compare(scores)
+        content["differences"] = [asdict(difference) for difference in differences]
+        table = _differences_table(differences)
+    write_text(folder / "comparison.json", json.dumps(content, indent=1))
+    title = f"{', '.join(scores)} on {case_set.name}"
+    write_text(
+        folder / "comparison.md",
+        f"# {title}\n\n{table}\n\n![side by side](comparison.png)",
+    )
+    dice = np.mean([one.column("dice") for one in scores.values()], axis=0)
+    shown = list(pick_ranked(dice))
+    draw_side_by_side(
+        {source.label: list(source.cases(case_set, shown)) for source in sources},
+        {label: one.column("dice")[shown] for label, one in scores.items()},
+        folder / "comparison.png",
+        title,
+        [one.threshold for one in scores.values()],
+    )
+    print(f"\n{title}\n\n{table}\n\nside by side: {folder / 'comparison.png'}")
+    return folder
+
+
+def _differences_table(differences: Sequence[Difference]) -> str:
+    rows = [
+        [
+            f"{d.a} - {d.b}",
+            d.protocol,
+            d.score,
+            _signed(d.score, d.difference),
+            f"{_signed(d.score, d.low)} to {_signed(d.score, d.high)}",
+            "–" if d.p_value is None else f"{d.p_value:.3g}",
+            "–" if d.p_holm is None else f"{d.p_holm:.3g}",
+        ]
+        for d in differences
+    ]
+    head = ["models", "protocol", "score", "difference", "95 %", "p", "p (Holm)"]
+    return (
+        f"{markdown_table(head, rows)}\n\n"
+        "Intervals: paired bootstrap over groups. p: Wilcoxon signed-rank test over "
+        "groups, for scores that are means over images; Holm's correction for all "
+        "tests of this table."
+    )
+
+
+def _signed(name: str, value: float) -> str:
+    text = format_score(name, value)
+    return text if value < 0 else f"+{text}"
+
+
+def _seeds_table(summary: dict[str, dict[str, list]], count: int) -> str:
+    rows = [
+        [
+            protocol,
+            name,
+            f"{format_score(name, mean)} ± {format_score(name, deviation)}",
+        ]
+        for protocol, scores in summary.items()
+        for name, (mean, deviation) in scores.items()
+    ]
+    return markdown_table(["protocol", "score", f"mean ± sd of {count} seeds"], rows)

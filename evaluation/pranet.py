@@ -1,0 +1,75 @@
+"""The "pranet" protocol: 256 thresholds and soft measures at the original size.
+
+The map is resized to the mask's own size, min-max normalised per image and stored in
+8 bit, as PraNet's published test code saves it; PySODMetrics then defines each measure.
+Thresholding the map before the sweep, or leaving out the normalisation, would change
+the numbers. A constant map has no range to normalise and stays as it is.
+"""
+
+import numpy as np
+from py_sod_metrics import Smeasure
+
+from evaluation.cases import Case
+from evaluation.protocol import Protocol, at_original_size, stretch
+from metrics.confusion import dice_score, iou_score
+from metrics.sweep import LEVELS, e_measure_curve, sweep_counts
+from metrics.weighted_f import weighted_f_measure
+
+
+def pranet() -> Protocol:
+    """Mean and maximum Dice, IoU and E-measure over 256 thresholds; wFm, Sm, MAE."""
+    return Protocol(
+        "pranet",
+        "original size, map min-max normalised per image and 8 bit, mean (max) over "
+        "256 thresholds of the mean over images; an empty truth has Dice and IoU 0",
+        _measure,
+        _scores,
+        image_means=("mean_dice", "mean_iou", "wfm", "sm", "mean_em", "mae"),
+    )
+
+
+def normalise_map(probability: np.ndarray, saved: bool) -> np.ndarray:
+    """Min-max normalises a map as it would be read back from its 8-bit file.
+
+    Args:
+        probability: `(H, W)` in [0, 1].
+        saved: the map already comes from an 8-bit file and is not rounded again.
+
+    Returns:
+        `(H, W)` float64 in [0, 1].
+    """
+    values = probability.astype(np.float64)
+    if not saved:
+        values = np.rint(stretch(values) * (LEVELS - 1)) / (LEVELS - 1)
+    return stretch(values)
+
+
+def _measure(case: Case) -> np.ndarray:
+    truth, probability = at_original_size(case)
+    truth = truth.astype(bool)
+    values = normalise_map(probability, case.saved_map)
+    # PySODMetrics truncates here; a saved map keeps its 256 levels.
+    counts = sweep_counts(truth, (values * (LEVELS - 1)).astype(np.uint8))
+    soft = [
+        weighted_f_measure(truth, values),
+        Smeasure().cal_sm(values, truth),
+        np.mean(np.abs(values - truth)),
+    ]
+    dice, iou = dice_score(counts, empty=0.0), iou_score(counts, empty=0.0)
+    return np.concatenate([dice, iou, e_measure_curve(counts), soft])
+
+
+def _scores(statistics: np.ndarray) -> dict[str, np.ndarray]:
+    curves = np.split(statistics, [LEVELS, 2 * LEVELS, 3 * LEVELS], axis=-1)
+    dice, iou, em, soft = curves
+    wfm, sm, mae = np.moveaxis(soft, -1, 0)
+    return {
+        "mean_dice": dice.mean(axis=-1),
+        "mean_iou": iou.mean(axis=-1),
+        "max_dice": dice.max(axis=-1),
+        "wfm": wfm,
+        "sm": sm,
+        "mean_em": em.mean(axis=-1),
+        "max_em": em.max(axis=-1),
+        "mae": mae,
+    }

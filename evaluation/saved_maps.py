@@ -1,0 +1,137 @@
+"""Maps somebody else predicted, read from a folder; no network and no TensorFlow."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from data.cli import UserError
+from data.images import read_image
+from data.pairs import IMAGE_SUFFIXES
+from evaluation.cases import Case, CaseSet, read_ahead
+from evaluation.protocol import at_original_size, stretch
+
+AHEAD = 16  # cases read ahead
+RANGES_FILE = "ranges.json"
+LOOKED_AT = 10  # maps read to tell which range of values a folder has
+
+
+class SavedMaps:
+    """A folder of 8-bit grey maps, 0 to 255, matched to cases by name.
+
+    Args:
+        folder: holds one map per case; any size, resized as a protocol asks. Where
+            `MapWriter` left the maps' ranges, the maps are restored to them.
+
+    Attributes:
+        label: what stands for the model in paths and tables: the folder's name.
+        source: the folder.
+        images_per_second: None, as nothing is predicted.
+    """
+
+    images_per_second = None
+
+    def __init__(self, folder: str | Path):
+        self.source = Path(folder)
+        if not self.source.is_dir():
+            raise UserError(f"{folder}: is not a folder of maps")
+        self.label = self.source.resolve().name
+        self._ranges = _read_ranges(self.source)
+        self._files = {
+            file.relative_to(self.source).with_suffix("").as_posix(): file
+            for file in sorted(self.source.rglob("*"))
+            if file.suffix.lower() in IMAGE_SUFFIXES
+        }
+
+    def check(self, case_set: CaseSet) -> None:
+        """Raises `UserError` when a case has no map, or the maps are labels 0 and 1."""
+        missing = [name for name in case_set.names if name not in self._files]
+        if missing:
+            raise UserError(
+                f"{self.source}: {len(missing)} of {len(case_set)} cases of "
+                f"{case_set.name} have no map there, the first: {missing[0]}"
+            )
+        some = [
+            read_map(self._files[name]).max() for name in case_set.names[:LOOKED_AT]
+        ]
+        if max(some) == np.float32(1 / 255):
+            raise UserError(
+                f"{self.source}: the brightest value is 1, expected maps of 0 to 255"
+            )
+
+    def cases(
+        self, case_set: CaseSet, indices: Iterable[int] | None = None
+    ) -> Iterator[Case]:
+        """Yields cases with their maps, in order, memory staying flat."""
+
+        def load(index: int) -> Case:
+            case = case_set.read(index)
+            values = read_map(self._files[case.name])
+            if case.name not in self._ranges:
+                return replace(case, probability=values, saved_map=True)
+            low, high = self._ranges[case.name]
+            values = low + (high - low) * values if high > low else values
+            return replace(case, probability=values)
+
+        return read_ahead(
+            load, range(len(case_set)) if indices is None else indices, AHEAD
+        )
+
+
+def read_map(file: Path) -> np.ndarray:
+    """Reads a grey map as `(h, w)` float32 in [0, 1].
+
+    Raises:
+        UserError: the file is damaged or in colour.
+    """
+    picture = read_image(file)
+    grey = picture[..., 0]
+    if np.ptp(picture, axis=-1).any():
+        raise UserError(f"{file}: is a colour picture, expected a grey map")
+    return grey.astype(np.float32) / 255
+
+
+class MapWriter:
+    """Saves maps as PraNet does: 8-bit PNGs at the mask's original size, stretched.
+
+    Each map is min-max normalised, which hides how sure the model was; the range it
+    had is kept in `ranges.json` beside the PNGs, so that `SavedMaps` restores it.
+
+    Args:
+        folder: where to write; made if missing.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.ranges: dict[str, list[float]] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def add(self, case: Case) -> None:
+        """Writes one case's map."""
+        _, probability = at_original_size(case)
+        levels = np.rint(stretch(probability.astype(np.float64)) * 255).astype(np.uint8)
+        file = self.folder / f"{case.name}.png"
+        if not cv2.imwrite(str(file), levels):
+            raise UserError(f"{file}: could not be written")
+        self.ranges[case.name] = [float(probability.min()), float(probability.max())]
+
+    def close(self) -> None:
+        """Writes the ranges."""
+        text = json.dumps(self.ranges, indent=1)
+        (self.folder / RANGES_FILE).write_text(text, encoding="utf-8")
+
+
+def _read_ranges(folder: Path) -> dict[str, list[float]]:
+    file = folder / RANGES_FILE
+    try:
+        ranges = json.loads(file.read_text(encoding="utf-8"))
+        return {name: [float(low), float(high)] for name, (low, high) in ranges.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, AttributeError):
+        raise UserError(
+            f"{file}: is damaged; delete it to score the PNGs as they are"
+        ) from None

@@ -1,0 +1,148 @@
+"""Error bars of a score, and whether two models really differ.
+
+Images of one video sequence or patient resemble each other, so they are resampled
+together: a bootstrap sample draws groups, not images.
+"""
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from scipy.stats import wilcoxon
+
+from evaluation.protocol import Protocol
+from evaluation.scoring import SetScores
+
+RESAMPLES = 2000
+SEED = 0
+INTERVAL = (2.5, 97.5)  # percentiles: 95 %
+
+
+def cluster_weights(
+    groups: np.ndarray, resamples: int = RESAMPLES, seed: int = SEED
+) -> np.ndarray:
+    """Draws bootstrap samples of whole groups.
+
+    Args:
+        groups: `(N,)` group of each case.
+
+    Returns:
+        `(resamples, N)` weights of the cases in each sample's mean; rows sum to 1.
+    """
+    names, members = np.unique(groups, return_inverse=True)
+    rng = np.random.default_rng(seed)
+    draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), resamples)
+    weights = draws[:, members].astype(np.float64)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def bootstrap_scores(scores: SetScores, protocol: Protocol) -> dict[str, np.ndarray]:
+    """Scores of every bootstrap sample: name → `(resamples,)`."""
+    weights = cluster_weights(scores.column("group"))
+    return protocol.scores(weights @ scores.statistics[protocol.name])
+
+
+def intervals(scores: SetScores) -> dict[str, dict[str, list[float]]]:
+    """95 % percentile intervals: protocol → score → [low, high]."""
+    return {
+        protocol.name: {
+            name: np.percentile(values, INTERVAL).tolist()
+            for name, values in bootstrap_scores(scores, protocol).items()
+        }
+        for protocol in scores.protocols
+    }
+
+
+@dataclass
+class Difference:
+    """One score of two models on the same cases.
+
+    Attributes:
+        a, b: the models.
+        protocol, score: what is compared.
+        difference: score of a minus score of b.
+        low, high: its 95 % bootstrap interval; both models see the same samples.
+        p_value: Wilcoxon signed-rank test over groups; None for scores that are no
+            mean over images.
+        p_holm: the same after Holm's correction for all tests made together.
+    """
+
+    a: str
+    b: str
+    protocol: str
+    score: str
+    difference: float
+    low: float
+    high: float
+    p_value: float | None
+    p_holm: float | None = None
+
+
+def compare(models: dict[str, SetScores]) -> list[Difference]:
+    """Compares every pair of models, score by score, on the cases they share.
+
+    Args:
+        models: label → scores on one and the same set.
+    """
+    found = []
+    for (name_a, a), (name_b, b) in combinations(models.items(), 2):
+        for protocol in a.protocols:
+            found += _compare_pair(name_a, a, name_b, b, protocol)
+    _correct_by_holm(found)
+    return found
+
+
+def _compare_pair(
+    name_a: str, a: SetScores, name_b: str, b: SetScores, protocol: Protocol
+) -> list[Difference]:
+    rows_a, rows_b = a.statistics[protocol.name], b.statistics[protocol.name]
+    set_a, set_b = protocol.scores(rows_a.mean(0)), protocol.scores(rows_b.mean(0))
+    samples_a, samples_b = bootstrap_scores(a, protocol), bootstrap_scores(b, protocol)
+    images_a, images_b = protocol.scores(rows_a), protocol.scores(rows_b)
+    groups = a.column("group")
+    found = []
+    for score in set_a:
+        low, high = np.percentile(samples_a[score] - samples_b[score], INTERVAL)
+        p_value = None
+        if score in protocol.image_means:
+            p_value = _signed_rank(images_a[score] - images_b[score], groups)
+        difference = float(set_a[score] - set_b[score])
+        found.append(
+            Difference(
+                name_a, name_b, protocol.name, score, difference, low, high, p_value
+            )
+        )
+    return found
+
+
+def _signed_rank(differences: np.ndarray, groups: np.ndarray) -> float:
+    """Two-sided p value of the groups' mean differences; 1 when there are none."""
+    _, members = np.unique(groups, return_inverse=True)
+    means = np.bincount(members, differences) / np.bincount(members)
+    return float(wilcoxon(means).pvalue) if np.any(means) else 1.0
+
+
+def _correct_by_holm(differences: list[Difference]) -> None:
+    from statsmodels.stats.multitest import multipletests
+
+    tested = [d for d in differences if d.p_value is not None]
+    if not tested:
+        return
+    corrected = multipletests([d.p_value for d in tested], method="holm")[1]
+    for difference, p_holm in zip(tested, corrected, strict=True):
+        difference.p_holm = float(p_holm)
+
+
+def mean_and_deviation(models: dict[str, SetScores]) -> dict[str, dict[str, list]]:
+    """Several seeds of one model: protocol → score → [mean, sample deviation]."""
+    tables = [scores.table() for scores in models.values()]
+    return {
+        protocol: {
+            name: [
+                float(np.mean([table[protocol][name] for table in tables])),
+                float(np.std([table[protocol][name] for table in tables], ddof=1)),
+            ]
+            for name in tables[0][protocol]
+        }
+        for protocol in tables[0]
+    }
