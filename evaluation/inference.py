@@ -18,6 +18,7 @@ from evaluation.results import model_label
 from models.checkpoints import Checkpoint
 from models.conv_crf import MeanFieldCRF
 
+SPEED_SECONDS = 1.0  # how long the speed is measured
 PROBABILITY_MARGIN = 1e-6  # keeps logits finite
 
 
@@ -33,8 +34,8 @@ class Predictor:
     Attributes:
         label: what stands for the model in paths and tables.
         source: the checkpoint's file.
-        seconds: time spent in the network since construction, warm-up excluded.
-        images: images computed in that time, the padding of batches included.
+        images_per_second: speed of the network after warm-up, in full batches and
+            with nothing else running: no decoding, no scoring.
     """
 
     def __init__(
@@ -48,8 +49,6 @@ class Predictor:
         self.label = "+".join(filter(None, [model_label(checkpoint.path), tta, refine]))
         self.source = checkpoint.path
         self.batch_size = batch_size
-        self.seconds = 0.0
-        self.images = 0
         network = network_function(checkpoint)
         if tta == "flips":
             network = average_flips(network)
@@ -59,12 +58,15 @@ class Predictor:
         self._forward = tf.function(
             network, input_signature=[tf.TensorSpec(shape, tf.float32)]
         )
-        self._forward(tf.zeros(shape))  # compiles; not counted as speed
+        self.images_per_second = self._measure_speed(tf.zeros(shape))
 
-    @property
-    def images_per_second(self) -> float | None:
-        """Images through the network per second, decoding and scoring excluded."""
-        return self.images / self.seconds if self.seconds else None
+    def _measure_speed(self, images: tf.Tensor) -> float:
+        self._forward(images)  # compiles
+        calls, start = 0, time.perf_counter()
+        while (seconds := time.perf_counter() - start) < SPEED_SECONDS:
+            self._forward(images).numpy()
+            calls += 1
+        return calls * self.batch_size / seconds
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Predicts up to `batch_size` images.
@@ -78,11 +80,7 @@ class Predictor:
         count = len(images)
         padded = np.zeros((self.batch_size, *images.shape[1:]), np.float32)
         padded[:count] = images
-        start = time.perf_counter()
-        maps = self._forward(tf.constant(padded)).numpy()[:count, ..., 0]
-        self.seconds += time.perf_counter() - start
-        self.images += self.batch_size
-        return maps
+        return self._forward(tf.constant(padded)).numpy()[:count, ..., 0]
 
     def cases(
         self, case_set: CaseSet, indices: Iterable[int] | None = None

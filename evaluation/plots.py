@@ -33,7 +33,7 @@ def _new_plot(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
 
 def plot_slices(slices: list[dict]) -> str:
     """Mean Dice of each slice with its 95 % interval."""
-    figure, axes = _new_plot("per-image Dice, mean and 95 % interval", "")
+    figure, axes = _new_plot("mean Dice, 95 % interval", "")
     places = np.arange(len(slices))[::-1]
     for place, part in zip(places, slices, strict=True):
         colour = FAINT if part["by"] == "all" else ACCENT

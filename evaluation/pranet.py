@@ -33,15 +33,19 @@ def normalise_map(probability: np.ndarray, saved: bool) -> np.ndarray:
 
     Args:
         probability: `(H, W)` in [0, 1].
-        saved: the map already comes from an 8-bit file and is not rounded again.
+        saved: the map comes from an 8-bit file, so it was rounded before, not after.
 
     Returns:
         `(H, W)` float64 in [0, 1].
     """
     values = probability.astype(np.float64)
-    if not saved:
-        values = np.rint(stretch(values) * (LEVELS - 1)) / (LEVELS - 1)
-    return stretch(values)
+    if saved:
+        return stretch(_to_8_bit(values))
+    return _to_8_bit(stretch(values))
+
+
+def _to_8_bit(values: np.ndarray) -> np.ndarray:
+    return np.rint(values * (LEVELS - 1)) / (LEVELS - 1)
 
 
 def _measure(case: Case) -> np.ndarray:

@@ -29,7 +29,7 @@ from evaluation.tables import format_interval, format_score, format_share
 PAGE = Path(__file__).parent / "page"
 PICTURES = "cases"
 GALLERY_PANELS = ("image", "truth", "prediction", "heatmap")
-PANEL_SIZE = 256  # pixels
+PANEL_SIZE = 320  # pixels
 JPEG_QUALITY = 82
 CASE_FACTS = (
     "name",

@@ -118,6 +118,9 @@ def write_tables(folder: Path, metrics: dict, scores: SetScores) -> str:
 
 {slices_table(metrics["slices"])}
 
+Per image at the network's size. Found: a predicted region covers the polyp with an IoU
+above 0.5. FP: predicted regions per image that match no polyp.
+
 `metrics.json` holds these numbers unrounded, with 95 % intervals; `per_image.csv` has
 one row per image (scores at the network's size, threshold {metrics["threshold"]:g},
 distances in pixels); `table.md` and `table.tex` are for papers; `report.html` shows

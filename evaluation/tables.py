@@ -66,9 +66,9 @@ def slices_table(slices: Sequence[dict]) -> str:
 
 
 def format_interval(name: str, interval: Sequence[float]) -> str:
-    """An interval's ends, such as "0.8721 to 0.9210"."""
-    low, high = (format_score(name, end) for end in interval)
-    return f"{low} to {high}"
+    """An interval's ends, such as "0.872–0.921"."""
+    digits = 1 if name in PIXEL_SCORES else 3
+    return "–".join(f"{end:.{digits}f}" for end in interval)
 
 
 def format_share(share: float | None) -> str:

@@ -38,7 +38,8 @@ function compare(key, sign) {
   return (a, b) => {
     const [x, y] = [a[key], b[key]];
     if (x === null || y === null) return (x === null) - (y === null);
-    return sign * (typeof x === "string" ? x.localeCompare(y, undefined, { numeric: true }) : x - y);
+    if (typeof x === "number") return sign * (x - y);
+    return sign * x.localeCompare(y, undefined, { numeric: true });
   };
 }
 
@@ -54,12 +55,23 @@ function update() {
   byId("count").textContent = `${shown.length} of ${cases.length} cases`;
 }
 
+// The picture is one strip; each panel of the viewer shows its quarter.
+function showPanels(picture) {
+  const strip = new Image();
+  strip.onload = () => document.querySelectorAll("#panels div").forEach((panel, i) => {
+    panel.style.backgroundImage = `url("${picture}")`;
+    panel.style.backgroundPosition = `${(i * 100) / 3}% 0`;
+    panel.style.aspectRatio = strip.naturalWidth / 4 / strip.naturalHeight;
+  });
+  strip.src = picture;
+}
+
 function view(index) {
   if (index < 0 || index >= shown.length) return;
   open = index;
   const item = shown[index];
-  viewer.querySelector("img").src = item.picture;
-  viewer.querySelector("p").textContent =
+  showPanels(item.picture);
+  byId("facts").textContent =
     `${item.name} · ${index + 1} of ${shown.length} · Dice ${item.dice.toFixed(4)} · ` +
     `IoU ${item.iou.toFixed(4)} · recall ${item.recall.toFixed(4)} · ` +
     `precision ${item.precision.toFixed(4)} · HD95 ${item.hd95.toFixed(1)} px · ` +

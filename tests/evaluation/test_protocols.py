@@ -104,3 +104,72 @@ def test_maps_are_resized_with_half_pixel_centres():
     assert resize_map(np.float32([[0, 1]]), (1, 4)) == pytest.approx(
         np.array([[0, 0.25, 0.75, 1]])
     )
+
+
+@pytest.mark.parametrize(
+    ("truth", "found", "expected"),
+    [
+        (EMPTY, EMPTY, (1, 1, 1, 1)),
+        (EMPTY, FULL, (0, 0, 0, 0)),  # not both empty: nothing to recall is worth 0
+        (FULL, EMPTY, (0, 0, 0, 0)),
+        (FULL, FULL, (1, 1, 1, 1)),
+        (PIXEL, PIXEL, (1, 1, 1, 1)),
+    ],
+)
+def test_medico_corner_cases(score, truth, found, expected):
+    scores = score("medico", (truth, found))
+    names = ("dice", "iou", "recall", "precision")
+    assert tuple(scores[name] for name in names) == expected
+
+
+def test_medico_scores_at_the_masks_size(make_case):
+    # The map's two pixels become four: 0, 0.25, 0.75, 1. Above 0.5: the last two.
+    case = make_case([[0, 0, 0, 1]], [[0.0, 1.0]], prepared=False)
+    scores = score_cases([case], build_protocols(["medico"])).table()["medico"]
+    assert scores["precision"] == 0.5
+    assert scores["dice"] == pytest.approx(2 / 3)
+
+
+def test_pvtseg_verbatim_thresholds_logits(score):
+    # p = 0.6 has a logit of 0.405, p = 0.63 one of 0.532.
+    pair = ([[1, 1]], [[0.6, 0.63]])
+    assert score("pvtseg", pair)["recall"] == 1
+    assert score("pvtseg-verbatim", pair)["recall"] == 0.5
+
+
+def test_lgps_verbatim_reads_one_truth_three_ways(make_case):
+    # Greys 1, 0.996, 0.004, 0; predicted 1, 1, 0, 0.
+    grey = np.float32([[1, 0.996, 0.004, 0]])
+    case = make_case([[1, 1, 0, 0]], [[0.9, 0.9, 0.1, 0.1]], grey_truth=lambda: grey)
+    scores = score_cases([case], build_protocols(["lgps-verbatim"])).table()
+    scores = scores["lgps-verbatim"]
+    assert scores["dice"] == pytest.approx(2 * 1.996 / (2.0 + 2))
+    assert scores["iou"] == pytest.approx((1 / 2 + 2 / 3) / 2)  # 0.996 is background
+    assert scores["recall"] == pytest.approx(2 / 3)  # 0.004 is foreground
+    assert scores["precision"] == 1
+    assert scores["accuracy"] == 0.5  # neither 0.996 nor 0.004 equals anything
+
+
+def test_threshold_is_in_the_name(make_case):
+    case = make_case([[1, 1]], [[0.9, 0.4]])
+    protocols = build_protocols(["pvtseg", "pranet"], threshold=0.3)
+    table = score_cases([case], protocols).table()
+    assert list(table) == ["pvtseg", "pranet", "pvtseg@0.3"]
+    assert (table["pvtseg"]["recall"], table["pvtseg@0.3"]["recall"]) == (0.5, 1)
+
+
+def test_image_means_are_means_over_images(make_case):
+    rng = np.random.default_rng(0)
+    cases = [
+        make_case(rng.random((9, 9)) > 0.6, rng.random((9, 9)), f"case{i}")
+        for i in range(5)
+    ]
+    names = ["lgps", "lgps-verbatim", "pvtseg", "pvtseg-verbatim", "pranet", "medico"]
+    scores = score_cases(cases, build_protocols(names))
+    for protocol in scores.protocols:
+        statistics = scores.statistics[protocol.name]
+        per_image = protocol.scores(statistics)
+        for name, value in scores.table()[protocol.name].items():
+            assert np.isfinite(value)
+            if name in protocol.image_means:
+                assert value == pytest.approx(per_image[name].mean())

@@ -1,0 +1,66 @@
+"""Maps from a folder, and that what is written reads back the same."""
+
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from data.cli import UserError
+from evaluation.saved_maps import MapWriter, SavedMaps, read_map
+
+
+@pytest.fixture
+def case_set(make_case, make_case_set):
+    rng = np.random.default_rng(0)
+    maps = [rng.random((6, 8)) * 0.4 + 0.3, np.full((6, 8), 0.25)]
+    return make_case_set(
+        [make_case(np.eye(6, 8), m, f"m{i}") for i, m in enumerate(maps)]
+    )
+
+
+def test_round_trip(case_set, tmp_path):
+    writer = MapWriter(tmp_path)
+    for index in range(len(case_set)):
+        writer.add(case_set.read(index))
+    writer.close()
+    stored = cv2.imread(str(tmp_path / "m0.png"), cv2.IMREAD_UNCHANGED)
+    assert (stored.dtype, stored.shape) == (np.uint8, (6, 8))
+    assert (stored.min(), stored.max()) == (0, 255)  # stretched, as PraNet does
+    for read, index in zip(SavedMaps(tmp_path).cases(case_set), (0, 1), strict=True):
+        written = case_set.read(index).probability
+        np.testing.assert_allclose(read.probability, written, atol=1 / 255 / 2)
+
+
+def test_foreign_maps_are_taken_as_they_are(case_set, tmp_path):
+    for name in case_set.names:
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((3, 4), 51, np.uint8))
+    case = next(SavedMaps(tmp_path).cases(case_set))
+    assert case.saved_map
+    assert case.probability.shape == (3, 4)
+    assert case.probability == pytest.approx(0.2)
+
+
+def test_mistakes_are_named(case_set, tmp_path):
+    with pytest.raises(UserError, match="not a folder"):
+        SavedMaps(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="2 of 2 cases of toy have no map.*m0"):
+        SavedMaps(tmp_path).check(case_set)
+    for name in case_set.names:
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.eye(4, dtype=np.uint8))
+    with pytest.raises(UserError, match="brightest value is 1"):
+        SavedMaps(tmp_path).check(case_set)
+    colour = np.zeros((4, 4, 3), np.uint8)
+    colour[..., 0] = 200
+    cv2.imwrite(str(tmp_path / "m0.png"), colour)
+    with pytest.raises(UserError, match="m0.png: is a colour picture"):
+        read_map(tmp_path / "m0.png")
+
+
+def test_scoring_maps_needs_no_tensorflow():
+    code = (
+        "import sys, evaluation.evaluate, evaluation.saved_maps, evaluation.cases;"
+        "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

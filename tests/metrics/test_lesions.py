@@ -1,0 +1,50 @@
+"""Counting polyps one by one."""
+
+import numpy as np
+import pytest
+
+from metrics.lesions import LesionCounts, count_lesions, touches_border
+
+
+def draw(*boxes, shape=(20, 20)):
+    mask = np.zeros(shape, np.uint8)
+    for top, left, bottom, right in boxes:
+        mask[top:bottom, left:right] = 1
+    return mask
+
+
+TWO = draw((1, 1, 5, 5), (10, 10, 14, 14))
+
+
+@pytest.mark.parametrize(
+    ("prediction", "expected"),
+    [
+        (TWO, (2, 2, 0)),
+        (draw((1, 1, 5, 5)), (2, 1, 0)),
+        (draw((1, 1, 5, 5), (17, 1, 19, 3)), (2, 1, 1)),
+        # 4×2 of 4×4 pixels: IoU exactly 0.5 is not above it.
+        (draw((1, 1, 5, 3)), (2, 0, 1)),
+        # One finding over both, 13×13 = 169 pixels of which 32 are polyp.
+        (draw((1, 1, 14, 14)), (2, 0, 1)),
+        (draw(), (2, 0, 0)),
+    ],
+)
+def test_matches(prediction, expected):
+    assert count_lesions(TWO, prediction) == LesionCounts(*expected)
+
+
+def test_empty_truth():
+    assert count_lesions(draw(), TWO) == LesionCounts(0, 0, 2)
+    assert count_lesions(draw(), draw()) == LesionCounts(0, 0, 0)
+
+
+def test_diagonal_neighbours_are_one_polyp():
+    assert count_lesions(np.eye(4), np.eye(4)).lesions == 1
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [((0, 5, 3, 8), True), ((5, 18, 8, 20), True), ((1, 1, 19, 19), False)],
+)
+def test_border(box, expected):
+    assert touches_border(draw(box)) is expected
