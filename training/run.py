@@ -32,6 +32,7 @@ from training.callbacks import (
     write_json,
 )
 from training.devices import is_chief, make_strategy, set_memory_growth, set_precision
+from training.fused import fuse_batch_normalisation
 from training.gan import LGPSGAN
 from training.options import CONFIG_FILE
 from training.recalibrate import BatchNormRecalibration
@@ -93,6 +94,7 @@ def build_trainer(options: dict[str, Any], image_size: tuple[int, int]) -> Segme
         network = build_model(name, shape, options["encoder_weights"], **model_options)
     except ValueError as error:
         raise UserError(str(error)) from error
+    fuse_batch_normalisation(network)
     if name == "pvtseg" or options["no_discriminator"]:
         trainer = Segmenter(network, options["binarised_val_loss"])
         optimizers = {}
