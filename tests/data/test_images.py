@@ -136,3 +136,9 @@ def test_silent_codecs_hides_c_messages_only(tmp_path, picture, capfd):
     with silent(), pytest.raises(UserError):
         read_image(tmp_path / "bad.png")
     assert capfd.readouterr().err == ""
+
+
+def test_shrinking_averages_areas_instead_of_picking_pixels():
+    stripes = np.zeros((8, 8, 3), np.uint8)
+    stripes[:, ::4] = 200  # one column in four: 200 / 4 = 50 on average
+    assert (resize_image(stripes, (2, 2)) == 50).all()
