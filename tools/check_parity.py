@@ -84,8 +84,9 @@ def compare(variant: str):
         encoder_file = convert_tensors(
             encoder_tensors, Path(folder, "encoder.weights.h5")
         )
+        network = load_keras(variant, checkpoint, encoder_file)
         for size in SIZES:
-            ours = keras_outputs(variant, size, checkpoint, encoder_file)
+            ours = keras_outputs(network, size)
             theirs = torch_outputs(reference, size)
             yield (
                 size,
@@ -166,19 +167,25 @@ def torch_outputs(reference, size: tuple[int, int]) -> list[np.ndarray]:
     return [x.permute(0, 2, 3, 1).numpy() for x in (logits, *features)]
 
 
-def keras_outputs(
-    variant: str, size: tuple[int, int], checkpoint: Path, encoder_weights: Path
-) -> list[np.ndarray]:
-    """The same of the Keras network, the encoder from its own converted file."""
+def load_keras(variant: str, checkpoint: Path, encoder_weights: Path):
+    """Loads the Keras network that gives logits, and the encoder from its own file."""
     import keras
 
     from models import build_model
     from models.pvt_v2 import build_pvt_v2
 
-    model = build_model("pvtseg", (*size, 3), encoder=variant)
+    any_size = (None, None, 3)
+    model = build_model("pvtseg", any_size, encoder=variant)
     model.load_weights(checkpoint)
     logits = keras.Model(model.input, model.get_layer("y").output)
-    encoder = build_pvt_v2(variant, (*size, 3), encoder_weights)
+    return logits, build_pvt_v2(variant, any_size, encoder_weights)
+
+
+def keras_outputs(network, size: tuple[int, int]) -> list[np.ndarray]:
+    """The same as `torch_outputs`, of what `load_keras` returns."""
+    import keras
+
+    logits, encoder = network
     image = random_image(size)
     return [keras.ops.convert_to_numpy(x) for x in (logits(image), *encoder(image))]
 
