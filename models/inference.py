@@ -144,8 +144,7 @@ def _decoder_block(x, skip, main, shortcut, spatial, gate):
         if skip is None:
             return _convolve(x, kernel, bias)
         deep = x.shape[-1]
-        enlarge = keras.layers.UpSampling2D(UPSAMPLING, interpolation="bilinear")
-        enlarged = enlarge(_convolve(x, kernel[:, :, :deep]))
+        enlarged = _upsample(_convolve(x, kernel[:, :, :deep]))
         return enlarged + _convolve(skip, kernel[:, :, deep:], bias)
 
     y = _convolve(keras.ops.relu(pointwise(*main)), *spatial)
@@ -170,11 +169,27 @@ def _convolve(x, kernel: np.ndarray, bias: np.ndarray | None = None):
     return y
 
 
+def _upsample(x):
+    """Bilinear ×2, half-pixel: `(B, h, w, C)` → `(B, 2h, 2w, C)`."""
+    if None not in x.shape[1:3]:
+        return keras.layers.UpSampling2D(UPSAMPLING, interpolation="bilinear")(x)
+    # Keras cannot trace bilinear resizing of an unknown size. Repeating each pixel and
+    # blurring by (1, 2, 1) / 4 is the same, edges repeated.
+    x = keras.layers.UpSampling2D(UPSAMPLING)(x)
+    x = keras.ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="symmetric")
+    blur = np.outer([1, 2, 1], [1, 2, 1]).astype(np.float32) / 16
+    channels = x.shape[-1]
+    layer = keras.layers.DepthwiseConv2D(3, use_bias=False)
+    y = layer(x)
+    layer.set_weights([np.repeat(blur[..., None, None], channels, axis=2)])
+    return y
+
+
 def _upsample_map(x):
     """Bilinear ×2 of one channel: `(B, h, w, 1)` → `(B, 2h, 2w, 1)`."""
     height, width = x.shape[1:3]
     if None in (height, width):
-        return keras.layers.UpSampling2D(UPSAMPLING, interpolation="bilinear")(x)
+        return _upsample(x)
     rows, columns = _bilinear_matrix(height), _bilinear_matrix(width)
     x = keras.ops.reshape(x, (-1, height, width))
     x = keras.ops.matmul(keras.ops.matmul(rows, x), columns.T)

@@ -1,0 +1,80 @@
+"""Exports a checkpoint for real-time use without a GPU.
+
+    python Export.py --model_path runs/lgps/best.h5 --format openvino
+    python Export.py --model_path best.h5 --format openvino --int8 \\
+        --data_path data/Kvasir-SEG
+
+The exported model takes uint8 RGB frames `(1, H, W, 3)` and gives float32 probability
+`(1, H, W, 1)`. It is run by its own runtime and compared with Keras before it is
+kept: a file that differs is deleted, and the exit code is 1.
+"""
+
+import argparse
+from pathlib import Path
+
+from data.cli import UserError, run_command
+
+FORMATS = ("openvino", "onnx", "litert", "saved_model")
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model_path", type=Path, required=True, help="a .h5")
+    parser.add_argument("--format", choices=FORMATS, default="openvino")
+    parser.add_argument(
+        "--out", type=Path, help="file or, for saved_model, folder to write"
+    )
+    parser.add_argument(
+        "--image_size", type=int, nargs=2, metavar=("H", "W"), help="default: its own"
+    )
+    parser.add_argument(
+        "--dynamic",
+        nargs="+",
+        choices=("batch", "size"),
+        default=[],
+        help="leave the number of frames, or their size, open",
+    )
+    parser.add_argument(
+        "--int8", action="store_true", help="quantise; needs --data_path"
+    )
+    parser.add_argument(
+        "--max_drop",
+        type=float,
+        default=0.005,
+        help="Dice an export may lose on the test set of --data_path",
+    )
+    parser.add_argument(
+        "--max_difference",
+        type=float,
+        default=1e-4,
+        help="probability by which a float32 export may differ at any pixel",
+    )
+    parser.add_argument(
+        "--data_path",
+        type=Path,
+        help="prepared dataset: calibrates on its training set, compares on its test"
+        " set; default: compare on drawn demo frames",
+    )
+    return parser.parse_args(argv)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Exports, compares, and keeps the file if it passes; returns the exit code."""
+    if args.int8 and not args.data_path:
+        raise UserError(
+            "--int8 needs --data_path, a prepared dataset to calibrate on"
+            " (Preprocess_SEG.py makes one)"
+        )
+    if args.int8 and args.dynamic:
+        raise UserError("--int8 exports are of fixed batch and size; drop --dynamic")
+    if args.format == "litert" and args.dynamic:
+        raise UserError("LiteRT runs fixed sizes only; drop --dynamic")
+    from deploy.command import export_checkpoint
+
+    return export_checkpoint(args)
+
+
+if __name__ == "__main__":
+    run_command(lambda: main(parse_args()))

@@ -1,0 +1,73 @@
+"""The model card beside each export: what it is, and what was measured."""
+
+import hashlib
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+CARD = """# {name}
+
+{model}, polyp segmentation, {precision} for {format}. Not a medical device.
+
+| | |
+|---|---|
+| File | `{file}`, {megabytes:.2f} MB |
+| SHA-256 | `{sha256}` |
+| Source | `{source}`, SHA-256 `{source_sha256}` |
+| Parameters | {parameters:,} |
+| Input | {input} |
+| Output | {output} |
+| Parity | {parity} |
+| Speed | {p50_ms:.1f} ms a frame (median, {threads} threads, {machine}) |
+"""
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, or of all files of a folder in order."""
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if file.is_file():
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def model_files(path: Path) -> list[Path]:
+    """All files of an export: OpenVINO keeps its weights beside the `.xml`."""
+    if path.is_dir():
+        return [file for file in path.rglob("*") if file.is_file()]
+    weights = path.with_suffix(".bin")
+    return [path, weights] if path.suffix == ".xml" else [path]
+
+
+def machine_name() -> str:
+    """The processor, as well as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        names = [line.split(":")[1] for line in lines if line.startswith("model name")]
+        return names[0].strip()
+    except (OSError, IndexError):
+        return platform.processor() or platform.machine()
+
+
+def write_card(path: Path, facts: dict[str, Any]) -> None:
+    """Writes `NAME.card.json` and `NAME.card.md` beside an export.
+
+    Args:
+        path: the exported file or folder.
+        facts: the values of `CARD` beside those taken from the file itself.
+    """
+    size = sum(file.stat().st_size for file in model_files(path))
+    facts = facts | {
+        "name": path.name,
+        "file": path.name,
+        "bytes": size,
+        "sha256": file_hash(
+            path.with_suffix(".bin") if path.suffix == ".xml" else path
+        ),
+        "machine": machine_name(),
+    }
+    card = path.with_name(f"{path.name}.card.json")
+    card.write_text(json.dumps(facts, indent=1) + "\n")
+    text = CARD.format(megabytes=size / 1e6, **facts)
+    card.with_suffix(".md").write_text(text)

@@ -1,0 +1,168 @@
+"""What Export.py does: export aside, compare with Keras, move into place."""
+
+import argparse
+import shutil
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from data.cli import UserError
+from deploy.card import file_hash, model_files, write_card
+from deploy.export import FORMATS, build_export_model, check_format, write_model
+from deploy.parity import Parity, dataset_frames, demo_frames, measure_parity
+from deploy.quantise import write_int8
+from deploy.runtimes import Runtime, available_cores, load_runtime
+from models.checkpoints import Checkpoint, load_checkpoint
+
+CALIBRATION_FRAMES = 300
+COMPARED_FRAMES = 200
+TIMED_FRAMES = 50
+
+
+def export_checkpoint(args: argparse.Namespace) -> int:
+    """Runs Export.py's options; returns the exit code."""
+    check_format(args.format)
+    size = tuple(args.image_size) if args.image_size else None
+    checkpoint = load_checkpoint(args.model_path, image_size=size)
+    size = checkpoint.image_size
+    out = args.out or _default_path(args)
+    if out.suffix != FORMATS[args.format][0]:
+        raise UserError(
+            f"--out {out} must end in {FORMATS[args.format][0] or 'no suffix'}"
+        )
+    if args.data_path:
+        frames = dataset_frames(args.data_path, "test", size, COMPARED_FRAMES)
+    else:
+        frames = demo_frames(size)
+    model = _build(checkpoint, args)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=out.parent) as folder:
+        # Its name is final already: OpenVINO's .xml names its .bin.
+        staged = Path(folder) / out.name
+        start = time.perf_counter()
+        if args.int8:
+            calibration = dataset_frames(
+                args.data_path, "train", size, CALIBRATION_FRAMES
+            )
+            write_int8(model, staged, args.format, calibration.images)
+        else:
+            write_model(model, staged, args.format)
+        print(f"{out}: written in {time.perf_counter() - start:.0f} s")
+
+        parities = _compare(keras_maps(checkpoint, frames.images), staged, frames, args)
+        for name, parity in parities.items():
+            print(f"{name}: {parity}")
+        problems = _judge(parities, args)
+        if problems:
+            print(f"{out} is deleted: {'; '.join(problems)}")
+            return 1
+        milliseconds = median_ms(load_runtime(staged), frames.images)
+        _move_into_place(staged, out)
+    facts = {
+        "model": checkpoint.name,
+        "format": args.format,
+        "precision": "int8" if args.int8 else "float32",
+        "source": checkpoint.path.name,
+        "source_sha256": file_hash(checkpoint.path),
+        "parameters": checkpoint.model.count_params(),
+        "input": f"{_shape(model.input_shape)} uint8 RGB 0-255, sides divisible by "
+        f"{checkpoint.input_spec.size_multiple}",
+        "output": f"{_shape(model.output_shape)} float32 probability",
+        "parity": "; ".join(f"{name}: {p}" for name, p in parities.items()),
+        "parities": {name: asdict(parity) for name, parity in parities.items()},
+        "p50_ms": milliseconds,
+        "threads": available_cores(),
+    }
+    write_card(out, facts)
+    megabytes = sum(file.stat().st_size for file in model_files(out)) / 1e6
+    print(
+        f"{out}: {megabytes:.2f} MB, {milliseconds:.1f} ms a frame; "
+        f"card in {out.name}.card.md"
+    )
+    return 0
+
+
+def keras_maps(checkpoint: Checkpoint, images: np.ndarray) -> np.ndarray:
+    """What the checkpoint itself gives, not rewritten.
+
+    Args:
+        checkpoint: the network.
+        images: `(N, H, W, 3)` uint8 RGB.
+
+    Returns:
+        `(N, H, W)` float32 probabilities.
+    """
+    model = build_export_model(checkpoint, rewrite=False)
+    return model.predict(images, batch_size=1, verbose=0)[..., 0]
+
+
+def median_ms(runtime: Runtime, images: np.ndarray) -> float:
+    """Median time of one frame after warm-up, in milliseconds."""
+    times = []
+    for index in range(TIMED_FRAMES + 5):
+        start = time.perf_counter()
+        runtime(images[index % len(images)])
+        times.append(time.perf_counter() - start)
+    return 1e3 * float(np.median(times[5:]))
+
+
+def _default_path(args: argparse.Namespace) -> Path:
+    """Beside the checkpoint, named after it, the precision and the format."""
+    stem = args.model_path.stem + ("_int8" if args.int8 else "")
+    suffix = FORMATS[args.format][0] or "_saved_model"
+    return args.model_path.with_name(stem + suffix)
+
+
+def _build(checkpoint: Checkpoint, args: argparse.Namespace) -> keras.Model:
+    batch_size = None if "batch" in args.dynamic else 1
+    if "size" not in args.dynamic:
+        return build_export_model(checkpoint, batch_size)
+    free = load_checkpoint(checkpoint.path, checkpoint.name, (None, None))
+    return build_export_model(free, batch_size)
+
+
+def _compare(
+    maps: np.ndarray, path: Path, frames, args: argparse.Namespace
+) -> dict[str, Parity]:
+    """Parity of the file, in float32 and as its runtime runs it on this machine."""
+    parities = {}
+    if not args.int8:
+        exact = load_runtime(path, exact=True)
+        parities["float32"] = measure_parity(maps, exact, frames)
+    if args.int8 or args.format == "openvino":  # only OpenVINO lowers the precision
+        name = "int8" if args.int8 else "as run here"
+        parities[name] = measure_parity(maps, load_runtime(path), frames)
+    return parities
+
+
+def _judge(parities: dict[str, Parity], args: argparse.Namespace) -> list[str]:
+    """What is wrong with an export; empty when it passes."""
+    problems = []
+    for name, parity in parities.items():
+        difference = parity.max_difference
+        if name == "float32" and not difference <= args.max_difference:
+            problems.append(
+                f"it differs from Keras by {difference:.1e}, more than "
+                f"--max_difference {args.max_difference:g}"
+            )
+        if not parity.drop <= args.max_drop:
+            problems.append(
+                f"Dice drops by {parity.drop:.4f} ({name}), more than --max_drop "
+                f"{args.max_drop:g}"
+            )
+    return problems
+
+
+def _move_into_place(staged: Path, out: Path) -> None:
+    if out.is_dir():
+        shutil.rmtree(out)
+    for file in [staged] if staged.is_dir() else model_files(staged):
+        file.replace(out.with_name(file.name))
+
+
+def _shape(shape: tuple[int | None, ...]) -> str:
+    return "(" + ", ".join(str(side or "any") for side in shape) + ")"

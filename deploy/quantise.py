@@ -1,0 +1,103 @@
+"""Post-training int8 quantisation, by each runtime's own tool.
+
+Weights and, except in LiteRT, activations become 8-bit integers, with ranges measured
+on calibration frames. Whether the result is good enough is decided by the parity
+gate, not here.
+"""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from data.cli import UserError
+from deploy.export import quiet_converters, write_model
+from deploy.runtimes import require
+
+QUANTISABLE = ("openvino", "onnx", "litert")
+
+
+def write_int8(
+    model: keras.Model, path: Path, file_format: str, frames: np.ndarray
+) -> None:
+    """Exports a model in int8.
+
+    Args:
+        model: a model of `deploy.export.build_export_model` with batch size 1.
+        path: the file to write.
+        file_format: one of `QUANTISABLE`.
+        frames: `(N, H, W, 3)` uint8 RGB to calibrate on; a few hundred are enough.
+
+    Raises:
+        UserError: the format has no int8 form, or its tool is not installed.
+    """
+    writers = {"openvino": _openvino, "onnx": _onnx, "litert": _litert}
+    if file_format not in writers:
+        raise UserError(
+            f"--int8 is for {', '.join(QUANTISABLE)}; received --format {file_format}"
+        )
+    writers[file_format](model, path, frames)
+
+
+def _openvino(model: keras.Model, path: Path, frames: np.ndarray) -> None:
+    nncf, openvino = require("nncf"), require("openvino")
+    float_path = path.with_name(f"float_{path.name}")
+    write_model(model, float_path, "openvino")
+    options = {}
+    if model.name == "lgps":  # its only matrix products enlarge the finished map
+        options["ignored_scope"] = nncf.IgnoredScope(types=["MatMul"])
+    else:
+        options["model_type"] = nncf.ModelType.TRANSFORMER
+    with quiet_converters():
+        quantised = nncf.quantize(
+            openvino.Core().read_model(float_path),
+            nncf.Dataset(frames, lambda frame: frame[None]),
+            subset_size=len(frames),
+            preset=nncf.QuantizationPreset.MIXED,
+            **options,
+        )
+        openvino.save_model(quantised, path, compress_to_fp16=False)
+    float_path.unlink()
+    float_path.with_suffix(".bin").unlink()
+
+
+def _onnx(model: keras.Model, path: Path, frames: np.ndarray) -> None:
+    tools = require("onnxruntime.quantization")
+    shape_inference = require("onnxruntime.quantization.shape_inference")
+    float_path = path.with_name(f"float_{path.name}")
+    write_model(model, float_path, "onnx")
+
+    class Reader(tools.CalibrationDataReader):
+        def __init__(self):
+            self.feeds = iter({"frame": frame[None]} for frame in frames)
+
+        def get_next(self):
+            return next(self.feeds, None)
+
+    with quiet_converters():
+        shape_inference.quant_pre_process(
+            float_path, float_path, skip_symbolic_shape=True
+        )
+        tools.quantize_static(
+            float_path,
+            path,
+            Reader(),
+            quant_format=tools.QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=tools.QuantType.QUInt8,  # signed is 3 times slower on x86
+        )
+    float_path.unlink()
+
+
+def _litert(model: keras.Model, path: Path, frames: np.ndarray) -> None:
+    """Weights in int8; LiteRT finds the activations' ranges anew for each frame.
+
+    With fixed ranges, a squeeze-excitation unit that is zero on all frames gets the
+    range 0, and XNNPACK (LiteRT 2.3) crashes on it.
+    """
+    import tensorflow as tf
+
+    with quiet_converters():
+        converter = tf.lite.TFLiteConverter.from_keras_model(model)
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        path.write_bytes(converter.convert())

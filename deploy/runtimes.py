@@ -1,0 +1,222 @@
+"""Runs a model file of any kind behind one interface.
+
+    segment = load_runtime("lgps.xml")
+    probability = segment(frame)  # uint8 RGB in, float32 in [0, 1] out
+
+A `.h5` runs in TensorFlow, `.xml` in OpenVINO, `.onnx` in ONNX Runtime, `.tflite` in
+LiteRT, and a folder is a TensorFlow SavedModel.
+"""
+
+import importlib
+import os
+from abc import ABC, abstractmethod
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from data.cli import UserError
+from data.images import silent_codecs
+
+INSTALL_COMMAND = "pip install -r requirements-export.txt"
+FREE_SIZE = (256, 256)  # what a model of dynamic size is fed: the published size
+
+
+def require(module: str) -> ModuleType:
+    """Imports an optional package, or says how to get it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise UserError(
+            f"{module.split('.')[0]} is not installed ({error}); run: {INSTALL_COMMAND}"
+        ) from None
+
+
+class Runtime(ABC):
+    """A loaded model: one frame in, one probability map out.
+
+    Attributes:
+        label: the runtime, for tables.
+        image_size: (H, W) of the frames it takes, in pixels.
+    """
+
+    label: str
+    image_size: tuple[int, int]
+
+    @abstractmethod
+    def run(self, frames: np.ndarray) -> np.ndarray:
+        """`(1, H, W, 3)` uint8 RGB → `(1, H, W, 1)` float32 probabilities."""
+
+    def __call__(self, frame: np.ndarray) -> np.ndarray:
+        """Segments one frame.
+
+        Args:
+            frame: `(H, W, 3)` uint8 RGB, of `image_size`.
+
+        Returns:
+            `(H, W)` float32 probabilities in [0, 1].
+        """
+        return self.run(np.ascontiguousarray(frame[None]))[0, ..., 0]
+
+
+class KerasRuntime(Runtime):
+    """A checkpoint in TensorFlow, rewritten for inference and compiled."""
+
+    label = "keras"
+
+    def __init__(self, path: Path, threads: int, exact: bool):
+        import tensorflow as tf
+
+        from deploy.export import build_export_model
+        from models.checkpoints import load_checkpoint
+
+        tensorflow_threads(threads)
+        checkpoint = load_checkpoint(path)
+        self.image_size = checkpoint.image_size
+        self._run = tf.function(build_export_model(checkpoint), reduce_retracing=True)
+
+    def run(self, frames: np.ndarray) -> np.ndarray:
+        return self._run(frames).numpy()
+
+
+class SavedModelRuntime(Runtime):
+    label = "saved_model"
+
+    def __init__(self, path: Path, threads: int, exact: bool):
+        import tensorflow as tf
+
+        tensorflow_threads(threads)
+        self._model = tf.saved_model.load(str(path))  # holds the variables
+        shape = self._model.serve.input_signature[0].shape
+        self.image_size = _fixed_size(shape[1:3].as_list())
+
+    def run(self, frames: np.ndarray) -> np.ndarray:
+        return self._model.serve(frames).numpy()
+
+
+class OpenVINORuntime(Runtime):
+    label = "openvino"
+
+    def __init__(self, path: Path, threads: int, exact: bool):
+        openvino = require("openvino")
+        options: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": threads,
+        }
+        if exact:  # else it computes in bfloat16 where the CPU has units for it
+            options["INFERENCE_PRECISION_HINT"] = "f32"
+        model = openvino.Core().read_model(path)
+        shape = model.input(0).partial_shape
+        sides = [d.get_length() if d.is_static else None for d in list(shape)[1:3]]
+        self.image_size = _fixed_size(sides)
+        compiled = openvino.Core().compile_model(model, "CPU", options)
+        self._request = compiled.create_infer_request()
+
+    def run(self, frames: np.ndarray) -> np.ndarray:
+        return self._request.infer([frames])[0].copy()
+
+
+class ONNXRuntime(Runtime):
+    label = "onnxruntime"
+
+    def __init__(self, path: Path, threads: int, exact: bool):
+        onnxruntime = require("onnxruntime")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self._session = onnxruntime.InferenceSession(
+            path, options, providers=["CPUExecutionProvider"]
+        )
+        (model_input,) = self._session.get_inputs()
+        self._name = model_input.name
+        self.image_size = _fixed_size(model_input.shape[1:3])
+
+    def run(self, frames: np.ndarray) -> np.ndarray:
+        return self._session.run(None, {self._name: frames})[0]
+
+
+class LiteRTRuntime(Runtime):
+    label = "litert"
+
+    def __init__(self, path: Path, threads: int, exact: bool):
+        litert = require("ai_edge_litert.interpreter")
+        self._interpreter = litert.Interpreter(str(path), num_threads=threads)
+        (self._input,) = self._interpreter.get_input_details()
+        (self._output,) = self._interpreter.get_output_details()
+        self.image_size = _fixed_size(self._input["shape"][1:3])
+        with silent_codecs():  # it announces its delegate
+            self._interpreter.allocate_tensors()
+
+    def run(self, frames: np.ndarray) -> np.ndarray:
+        self._interpreter.set_tensor(self._input["index"], frames)
+        self._interpreter.invoke()
+        return self._interpreter.get_tensor(self._output["index"])
+
+
+RUNTIMES = {
+    ".h5": KerasRuntime,
+    ".xml": OpenVINORuntime,
+    ".onnx": ONNXRuntime,
+    ".tflite": LiteRTRuntime,
+    "": SavedModelRuntime,
+}
+
+
+def load_runtime(
+    path: str | Path, threads: int | None = None, exact: bool = False
+) -> Runtime:
+    """Loads a checkpoint or an exported model.
+
+    Args:
+        path: a `.h5`, `.xml`, `.onnx` or `.tflite` file, or a SavedModel folder.
+        threads: CPU threads of the runtime; default: the cores this process may use.
+        exact: compute float models in float32, also where the runtime would choose
+            a faster format (OpenVINO: bfloat16).
+
+    Raises:
+        UserError: the file is missing, no such model, or its runtime not installed.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"Model not found: {path}")
+    suffix = "" if path.is_dir() else path.suffix.lower()
+    is_saved_model = path.is_dir() and (path / "saved_model.pb").is_file()
+    if suffix not in RUNTIMES or (suffix == "" and not is_saved_model):
+        raise UserError(
+            f"{path} is no model; expected .h5, .xml, .onnx, .tflite or a SavedModel"
+        )
+    threads = threads or available_cores()
+    try:
+        return RUNTIMES[suffix](path, threads, exact)
+    except (UserError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # each runtime has its own kinds
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path} cannot be loaded: {reason}") from error
+
+
+def available_cores() -> int:
+    """CPU cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def tensorflow_threads(threads: int) -> None:
+    """Sets TensorFlow's threads, if it has not started yet."""
+    import tensorflow as tf
+
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:  # already started with other threads
+        pass
+
+
+def _fixed_size(sides: Any) -> tuple[int, int]:
+    """(H, W), with the published size where the model leaves it open."""
+    fixed = [isinstance(side, int | np.integer) and side > 0 for side in sides]
+    return tuple(
+        int(side) if known else free
+        for side, known, free in zip(sides, fixed, FREE_SIZE, strict=True)
+    )
