@@ -12,7 +12,7 @@ kept: a file that differs is deleted, and the exit code is 1.
 import argparse
 from pathlib import Path
 
-from data.cli import UserError, run_command
+from data.cli import UserError, quiet_tensorflow, run_command
 
 FORMATS = ("openvino", "onnx", "litert", "saved_model")
 
@@ -71,6 +71,7 @@ def main(args: argparse.Namespace) -> int:
         raise UserError("--int8 exports are of fixed batch and size; drop --dynamic")
     if args.format == "litert" and args.dynamic:
         raise UserError("LiteRT runs fixed sizes only; drop --dynamic")
+    quiet_tensorflow()
     from deploy.command import export_checkpoint
 
     return export_checkpoint(args)

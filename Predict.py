@@ -1,0 +1,77 @@
+"""Finds polyps in your own pictures and videos.
+
+    python Predict.py --source photos/ --model_path runs/lgps/best.h5
+    python Predict.py --source colonoscopy.mp4 --model_path best.xml --smooth 0.6
+    python Predict.py --source 0 --model_path best.xml --show
+
+Writes masks and overlays at the original size and predictions.csv (per frame: polyp
+found, count, boxes, area, max probability, ms) into results/predictions/<source>.
+What is read until a fault is kept; the exit code is then 1. Not a medical device.
+"""
+
+import argparse
+from pathlib import Path
+
+from data.cli import UserError, quiet_tensorflow, run_command
+
+RESULTS = Path(__file__).resolve().parent / "results" / "predictions"
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--source",
+        required=True,
+        help="image, folder, video file, camera number or quoted glob",
+    )
+    parser.add_argument(
+        "--model_path", type=Path, required=True, help=".h5, or a file of Export.py"
+    )
+    parser.add_argument("--out_dir", type=Path, help=f"default: {RESULTS}/<source>")
+    parser.add_argument("--threshold", type=float, default=0.5)
+    parser.add_argument(
+        "--smooth",
+        type=float,
+        default=0.0,
+        help="video: share of the past in the probability, 0 to below 1; restarts at"
+        " scene cuts",
+    )
+    parser.add_argument("--show", action="store_true", help="open a window; q ends")
+    parser.add_argument("--threads", type=int, help="default: all cores")
+    return parser.parse_args(argv)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Predicts; returns 1 when something could not be read."""
+    if not 0 <= args.smooth < 1:
+        raise UserError(f"--smooth must be in [0, 1), received {args.smooth}")
+    if not 0 < args.threshold < 1:
+        raise UserError(f"--threshold must be in (0, 1), received {args.threshold}")
+    from deploy.predict import has_display, predict
+    from deploy.runtimes import load_runtime
+    from deploy.segment import Segmenter
+    from deploy.sources import Video, open_source
+
+    source = open_source(args.source)
+    if args.smooth and not isinstance(source, Video):
+        raise UserError("--smooth is for videos and cameras; pictures are independent")
+    if args.model_path.suffix == ".h5" or args.model_path.is_dir():
+        quiet_tensorflow()
+    show = args.show and has_display()
+    if args.show and not show:
+        print("no display here; --show is ignored")
+    runtime = load_runtime(args.model_path, args.threads)
+    segmenter = Segmenter(runtime, args.threshold, args.smooth)
+    out_dir = args.out_dir or RESULTS / source.name
+    summary = predict(source, segmenter, out_dir, show)
+    print(summary)
+    print(f"written to {out_dir}")
+    for problem in summary.problems:
+        print(f"problem: {problem}")
+    return 1 if summary.problems or not summary.frames else 0
+
+
+if __name__ == "__main__":
+    run_command(lambda: main(parse_args()))

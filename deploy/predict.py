@@ -1,0 +1,215 @@
+"""Runs a model over a source and writes what it found."""
+
+import csv
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from data.cli import UserError
+from deploy.draw import draw_overlay
+from deploy.pipeline import ahead
+from deploy.segment import Finding, Segmenter
+from deploy.sources import Frame, Source, Video
+
+STAGES = ("decode", "model", "draw")
+COLUMNS = (
+    "frame",
+    "seconds",
+    "polyp",
+    "count",
+    "boxes",  # "x y width height", joined by ";"
+    "area_percent",
+    "max_probability",
+    *(f"{stage}_ms" for stage in STAGES),
+)
+
+
+@dataclass
+class Result:
+    """A frame on its way through the pipeline."""
+
+    frame: Frame
+    finding: Finding
+    overlay: np.ndarray | None
+    milliseconds: dict[str, float]
+
+    def row(self) -> list:
+        """The frame's line of the CSV, as `COLUMNS` names it."""
+        finding = self.finding
+        times = [f"{self.milliseconds[stage]:.2f}" for stage in STAGES]
+        return [
+            self.frame.name,
+            f"{self.frame.seconds:.3f}",
+            int(bool(finding.boxes)),
+            len(finding.boxes),
+            ";".join(" ".join(map(str, box)) for box in finding.boxes),
+            f"{finding.area_percent:.3f}",
+            f"{finding.probability.max():.4f}",
+            *times,
+        ]
+
+
+@dataclass
+class Summary:
+    """What a run did.
+
+    Attributes:
+        frames: frames written.
+        positive: of them, with a polyp.
+        seconds: from the first frame asked for to the last written.
+        milliseconds: stage → time of each frame.
+        problems: what could not be read, or why it ended early.
+    """
+
+    frames: int
+    positive: int
+    seconds: float
+    milliseconds: dict[str, list[float]]
+    problems: list[str]
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.frames} frames, {self.positive} with polyp, "
+            f"{self.frames / max(self.seconds, 1e-9):.1f} frames/s end to end"
+        ]
+        for stage, times in self.milliseconds.items():
+            if times:
+                p50, p95 = np.percentile(times, (50, 95))
+                lines.append(f"  {stage:6} p50 {p50:6.1f} ms   p95 {p95:6.1f} ms")
+        return "\n".join(lines)
+
+
+def predict(
+    source: Source, segmenter: Segmenter, out_dir: Path, show: bool = False
+) -> Summary:
+    """Segments every frame of a source; writes pictures or a video, and a CSV.
+
+    Reading, model and drawing each run in a thread; encoding in this one. What was
+    written stays, whatever ends the run.
+
+    Args:
+        source: the frames.
+        segmenter: the model and how its output is read.
+        out_dir: gets `predictions.csv`, and `overlay.mp4` and `masks.mkv`, or the
+            folders `masks/` and `overlays/`.
+        show: also show the overlays in a window; q closes it and ends the run.
+    """
+    out_dir.mkdir(parents=True, exist_ok=True)
+    writer = _VideoWriter(source.fps, out_dir) if _is_video(source) else _write_pictures
+    times: dict[str, list[float]] = {stage: [] for stage in STAGES}
+    positive, problems = 0, []
+    results = ahead(_draw(ahead(_segment(ahead(source), segmenter))))
+    start = time.perf_counter()
+    with (
+        open(out_dir / "predictions.csv", "w", newline="") as stream,
+        tqdm(total=source.count, unit="frame", disable=None) as bar,
+    ):
+        table = csv.writer(stream)
+        table.writerow(COLUMNS)
+        try:
+            for result in results:
+                writer(result, out_dir)
+                table.writerow(result.row())
+                positive += bool(result.finding.boxes)
+                for stage, value in result.milliseconds.items():
+                    times[stage].append(value)
+                bar.update()
+                if show and _show(result.overlay):
+                    break
+        except KeyboardInterrupt:
+            problems.append("interrupted")
+        except cv2.error as error:
+            problems.append(f"stopped: {error.err}")
+        finally:
+            results.close()
+            if isinstance(writer, _VideoWriter):
+                writer.close()
+    seconds = time.perf_counter() - start
+    return Summary(
+        len(times["draw"]), positive, seconds, times, source.problems + problems
+    )
+
+
+def _segment(frames: Iterable[Frame], segmenter: Segmenter) -> Iterator[Result]:
+    for frame in frames:
+        start = time.perf_counter()
+        finding = segmenter(frame.image)
+        spent = 1e3 * (time.perf_counter() - start)
+        yield Result(frame, finding, None, {"decode": frame.decode_ms, "model": spent})
+
+
+def _draw(results: Iterable[Result]) -> Iterator[Result]:
+    for result in results:
+        start = time.perf_counter()
+        result.overlay = draw_overlay(result.frame.image, result.finding)
+        result.milliseconds["draw"] = 1e3 * (time.perf_counter() - start)
+        yield result
+
+
+def _is_video(source: Source) -> bool:
+    return isinstance(source, Video)
+
+
+def _write_pictures(result: Result, out_dir: Path) -> None:
+    pictures = {
+        "masks": (result.finding.mask * 255, ".png"),
+        "overlays": (result.overlay[..., ::-1], ".jpg"),
+    }
+    for folder, (picture, suffix) in pictures.items():
+        (out_dir / folder).mkdir(exist_ok=True)
+        path = out_dir / folder / f"{result.frame.name}{suffix}"
+        if not cv2.imwrite(str(path), picture):
+            raise UserError(f"{path} cannot be written")
+
+
+class _VideoWriter:
+    """Writes the overlay as `overlay.mp4` and the masks, lossless, as `masks.mkv`."""
+
+    def __init__(self, fps: float, out_dir: Path):
+        self.fps = fps
+        self.out_dir = out_dir
+        self._writers: list[cv2.VideoWriter] = []
+
+    def __call__(self, result: Result, out_dir: Path) -> None:
+        height, width = result.finding.mask.shape
+        if not self._writers:
+            for name, codec, colour in (
+                ("overlay.mp4", "mp4v", True),
+                ("masks.mkv", "FFV1", False),
+            ):
+                path = self.out_dir / name
+                code = cv2.VideoWriter_fourcc(*codec)
+                writer = cv2.VideoWriter(
+                    str(path), code, self.fps, (width, height), colour
+                )
+                if not writer.isOpened():
+                    raise UserError(f"{path} cannot be written ({codec})")
+                self._writers.append(writer)
+        overlay, masks = self._writers
+        overlay.write(cv2.cvtColor(result.overlay, cv2.COLOR_RGB2BGR))
+        masks.write(result.finding.mask * 255)
+
+    def close(self) -> None:
+        for writer in self._writers:
+            writer.release()
+
+
+def _show(overlay: np.ndarray) -> bool:
+    """Shows a frame; whether the user wants to stop."""
+    cv2.imshow("polyps", cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
+    return cv2.waitKey(1) & 0xFF == ord("q")
+
+
+def has_display() -> bool:
+    """Whether a window can be opened."""
+    import os
+
+    if sys.platform.startswith("linux"):
+        return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    return True

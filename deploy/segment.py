@@ -1,0 +1,148 @@
+"""From a camera's frame to findings at the frame's own size."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from data.images import resize_image
+from deploy.runtimes import Runtime
+
+BLACK = 24  # brightest channel of what lies outside the scope's view, 0-255
+THUMBNAIL = 96  # pixels; enough to find a border and to notice a cut
+CUT_DIFFERENCE = 28.0  # mean grey difference of neighbouring frames across a cut
+MIN_AREA = 0.0005  # of the view: smaller specks are no finding
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found in one frame.
+
+    Attributes:
+        probability: `(H, W)` float32 in [0, 1], 0 outside the scope's view.
+        mask: `(H, W)` uint8 0/1.
+        boxes: (x, y, width, height) of each polyp in pixels, the largest first.
+        area_percent: share of the view that is polyp.
+    """
+
+    probability: np.ndarray
+    mask: np.ndarray
+    boxes: list[tuple[int, int, int, int]]
+    area_percent: float
+
+
+class View:
+    """Finds the scope's view among black borders, over the frames of one source.
+
+    The view is where any frame so far was not black, so a dark lumen or a dark
+    moment does not shrink it. Text in the border lies apart from it and is left out.
+    """
+
+    def __init__(self):
+        self._brightest = None
+        self._mask = None
+
+    def update(self, frame: np.ndarray) -> tuple[np.ndarray, tuple[slice, slice]]:
+        """Returns the view given one more frame.
+
+        Args:
+            frame: `(H, W, 3)` uint8.
+
+        Returns:
+            `(H, W)` bool mask of the view, and the rows and columns that hold it.
+        """
+        small = thumbnail(frame).max(axis=2)
+        if self._brightest is None:
+            self._brightest = np.zeros_like(small)
+        brightest = np.maximum(small, self._brightest)
+        changed = ((brightest > BLACK) != (self._brightest > BLACK)).any()
+        self._brightest = brightest
+        if self._mask is None or changed:
+            self._find(frame.shape[:2])
+        return self._mask, self._box
+
+    def _find(self, shape: tuple[int, int]) -> None:
+        bright = (self._brightest > BLACK).astype(np.uint8)
+        # Thin things such as text do not survive opening; repeated edges keep the view
+        # whole where it touches the picture's edge.
+        bright = cv2.morphologyEx(bright, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+        contours, _ = cv2.findContours(bright, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        view = np.zeros_like(bright)
+        if contours:  # filled, so that a dark lumen belongs to it
+            largest = max(contours, key=cv2.contourArea)
+            cv2.drawContours(view, [largest], -1, 1, cv2.FILLED)
+        if view.mean() < 0.05:  # all dark: nothing to go by
+            view[:] = 1
+        mask = cv2.resize(view, shape[::-1], interpolation=cv2.INTER_NEAREST)
+        x, y, width, height = cv2.boundingRect(mask)
+        self._mask = mask.astype(bool)
+        self._box = slice(y, y + height), slice(x, x + width)
+
+
+class Segmenter:
+    """Segments the frames of one source, in order.
+
+    Args:
+        runtime: the model.
+        threshold: probability from which a pixel is polyp.
+        smooth: share of the past in the smoothed probability, in [0, 1); 0 = off.
+    """
+
+    def __init__(self, runtime: Runtime, threshold: float = 0.5, smooth: float = 0.0):
+        self.runtime = runtime
+        self.threshold = threshold
+        self.smooth = smooth
+        self.cuts = 0
+        self._view = View()
+        self._thumbnail = None
+        self._past = None
+
+    def __call__(self, frame: np.ndarray) -> Finding:
+        """Segments a frame `(H, W, 3)` uint8 RGB of any size."""
+        view, box = self._view.update(frame)
+        small = resize_image(frame[box], self.runtime.image_size)
+        probability = self.runtime(small)
+        if self.smooth:
+            probability = self._smoothed(probability, frame)
+        inside = frame[box].shape[1::-1]
+        full = np.zeros(frame.shape[:2], np.float32)
+        full[box] = cv2.resize(probability, inside, interpolation=cv2.INTER_LINEAR)
+        full[~view] = 0
+        return find_polyps(full, self.threshold, view.sum())
+
+    def _smoothed(self, probability: np.ndarray, frame: np.ndarray) -> np.ndarray:
+        """Exponential mean over the frames since the last cut."""
+        grey = thumbnail(frame).mean(axis=2)
+        if self._past is not None and grey.shape == self._thumbnail.shape:
+            if np.abs(grey - self._thumbnail).mean() > CUT_DIFFERENCE:
+                self.cuts += 1
+            else:
+                probability = self.smooth * self._past + (1 - self.smooth) * probability
+        self._thumbnail, self._past = grey, probability
+        return probability
+
+
+def find_polyps(probability: np.ndarray, threshold: float, view_area: int) -> Finding:
+    """Turns a probability map into a mask, boxes and an area.
+
+    Args:
+        probability: `(H, W)` float32 in [0, 1].
+        threshold: pixels above it are polyp.
+        view_area: pixels in the scope's view.
+    """
+    mask = (probability > threshold).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
+    areas = stats[:, cv2.CC_STAT_AREA]
+    order = [n for n in np.argsort(-areas) if n and areas[n] >= MIN_AREA * view_area]
+    if len(order) < count - 1:
+        mask = np.isin(labels, order).astype(np.uint8)
+    boxes = [tuple(int(v) for v in stats[n, : cv2.CC_STAT_AREA]) for n in order]
+    area = 100 * float(areas[order].sum()) / max(int(view_area), 1)
+    return Finding(probability, mask, boxes, area)
+
+
+def thumbnail(frame: np.ndarray) -> np.ndarray:
+    """The frame with its longer side at `THUMBNAIL` pixels."""
+    scale = THUMBNAIL / max(frame.shape[:2])
+    height, width = (max(1, round(side * scale)) for side in frame.shape[:2])
+    return cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)

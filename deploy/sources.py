@@ -1,0 +1,142 @@
+"""Where frames come from: pictures, a video file or a camera."""
+
+import glob
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from data.cli import UserError
+from data.images import read_image, silent_codecs
+
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
+VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".mpg", ".mpeg", ".wmv", ".webm"}
+DAMAGED_RUN = 25  # unreadable frames in a row after which a video counts as ended
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame.
+
+    Attributes:
+        name: the picture's name, or the number of the video frame.
+        image: `(H, W, 3)` uint8 RGB.
+        seconds: its time in the video; 0 for pictures.
+        decode_ms: milliseconds it took to read.
+    """
+
+    name: str
+    image: np.ndarray
+    seconds: float
+    decode_ms: float
+
+
+@dataclass
+class Source:
+    """Frames in order.
+
+    Attributes:
+        name: for folders and titles.
+        count: frames to expect; None when unknown.
+        problems: what could not be read; filled while iterating.
+    """
+
+    name: str
+    count: int | None
+    problems: list[str] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Frame]:
+        raise NotImplementedError
+
+
+class Pictures(Source):
+    """Image files."""
+
+    def __init__(self, name: str, paths: list[Path]):
+        super().__init__(name, len(paths))
+        self.paths = paths
+
+    def __iter__(self) -> Iterator[Frame]:
+        for path in self.paths:
+            start = time.perf_counter()
+            try:
+                image = read_image(path)
+            except UserError as error:
+                self.problems.append(str(error))
+                continue
+            yield Frame(path.stem, image, 0.0, _ms_since(start))
+
+
+class Video(Source):
+    """A video file, or a camera when `address` is its index."""
+
+    def __init__(self, address: str | int):
+        self.is_camera = isinstance(address, int)
+        with silent_codecs():
+            self._capture = cv2.VideoCapture(address)
+        if not self._capture.isOpened():
+            kind = "camera" if self.is_camera else "video"
+            raise UserError(f"{kind} {address} cannot be opened")
+        name = f"camera {address}" if self.is_camera else Path(str(address)).stem
+        frames = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        super().__init__(name, frames if frames > 0 and not self.is_camera else None)
+        self.fps = self._capture.get(cv2.CAP_PROP_FPS) or 25.0
+
+    def __iter__(self) -> Iterator[Frame]:
+        number = damaged = 0  # frames read; unreadable frames since the last one
+        with silent_codecs():
+            while damaged < (1 if self.is_camera else DAMAGED_RUN):
+                start = time.perf_counter()
+                is_read, image = self._capture.read()
+                if not is_read:
+                    damaged += 1
+                    continue
+                if damaged:
+                    self.problems.append(
+                        f"{self.name}: {damaged} damaged frames after frame {number}"
+                    )
+                    damaged = 0
+                image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+                yield Frame(f"{number:06d}", image, number / self.fps, _ms_since(start))
+                number += 1
+        self._capture.release()
+        if self.is_camera:
+            self.problems.append(f"{self.name} stopped after {number} frames")
+        elif self.count and number < self.count:
+            self.problems.append(
+                f"{self.name} ends early: {number} of {self.count} frames could be read"
+            )
+
+
+def open_source(source: str) -> Source:
+    """Opens an image, a folder, a glob, a video file or a camera index.
+
+    Raises:
+        UserError: there is nothing to read.
+    """
+    path = Path(source)
+    if source.isdigit() and not path.exists():
+        return Video(int(source))
+    if path.is_dir():
+        paths = [file for file in sorted(path.iterdir()) if file.is_file()]
+        paths = [file for file in paths if file.suffix.lower() in IMAGE_SUFFIXES]
+    elif path.is_file():
+        if path.suffix.lower() in VIDEO_SUFFIXES:
+            return Video(source)
+        paths = [path]
+    else:
+        paths = [Path(match) for match in sorted(glob.glob(source, recursive=True))]
+        paths = [file for file in paths if file.suffix.lower() in IMAGE_SUFFIXES]
+    if not paths:
+        raise UserError(
+            f"{source}: found no picture, video or camera there"
+            " (an image, a folder, a quoted glob, a video file or a camera's number)"
+        )
+    return Pictures(path.stem if path.exists() else "glob", paths)
+
+
+def _ms_since(start: float) -> float:
+    return 1e3 * (time.perf_counter() - start)
