@@ -63,7 +63,9 @@ def main(args: argparse.Namespace) -> int:
     if args.show and not show:
         print("no display here; --show is ignored")
     runtime = load_runtime(args.model_path, args.threads)
-    segmenter = Segmenter(runtime, args.threshold, args.smooth)
+    segmenter = Segmenter(
+        runtime, args.threshold, args.smooth, is_video=isinstance(source, Video)
+    )
     out_dir = args.out_dir or RESULTS / source.name
     summary = predict(source, segmenter, out_dir, show)
     print(summary)

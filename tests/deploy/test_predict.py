@@ -1,0 +1,122 @@
+"""Predict.py's work on pictures and videos, whole and broken."""
+
+import csv
+
+import cv2
+import numpy as np
+import pytest
+
+import Predict
+from data.cli import UserError
+from deploy import predict as prediction
+from deploy.pipeline import ahead
+from deploy.segment import Segmenter
+from deploy.sources import open_source
+from tests.deploy.conftest import green_square
+
+FRAMES = 60
+
+
+@pytest.fixture
+def video(tmp_path):
+    """A green square that moves to the right, one pixel a frame."""
+    path = tmp_path / "film.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25, (128, 96))
+    for number in range(FRAMES):
+        writer.write(green_square(96, 128, 32, number, 32))
+    writer.release()
+    return path
+
+
+def run(source, detector, out_dir):
+    summary = prediction.predict(open_source(str(source)), Segmenter(detector), out_dir)
+    with open(out_dir / "predictions.csv") as stream:
+        return summary, list(csv.DictReader(stream))
+
+
+def frames_of(path):
+    capture, frames = cv2.VideoCapture(str(path)), []
+    while (read := capture.read())[0]:
+        frames.append(read[1])
+    return frames
+
+
+def test_pictures(tmp_path, detector):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "a.png"), green_square(90, 120, 30, 40, 30))
+    cv2.imwrite(str(folder / "b.png"), green_square(50, 70, 0, 0, 0))
+    (folder / "notes.txt").write_text("not a picture")
+    summary, rows = run(folder, detector, tmp_path / "out")
+    assert [(row["frame"], row["polyp"]) for row in rows] == [("a", "1"), ("b", "0")]
+    assert not summary.problems and summary.positive == 1
+    mask = cv2.imread(str(tmp_path / "out/masks/a.png"), cv2.IMREAD_UNCHANGED)
+    assert mask.shape == (90, 120) and set(np.unique(mask)) == {0, 255}
+    assert cv2.imread(str(tmp_path / "out/overlays/a.jpg")).shape == (90, 120, 3)
+
+
+def test_broken_picture_is_named_and_the_others_done(tmp_path, detector):
+    cv2.imwrite(str(tmp_path / "a.png"), green_square(64, 64, 8, 8, 16))
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    summary, rows = run(tmp_path / "*.png", detector, tmp_path / "out")
+    assert [row["frame"] for row in rows] == ["a"]
+    assert len(summary.problems) == 1 and "b.png" in summary.problems[0]
+
+
+def test_video(tmp_path, video, detector):
+    summary, rows = run(video, detector, tmp_path / "out")
+    assert summary.frames == len(rows) == FRAMES and not summary.problems
+    lefts = [int(row["boxes"].split()[0]) for row in rows]
+    assert abs(lefts[0]) <= 4 and abs(lefts[-1] - (FRAMES - 1)) <= 4
+    assert rows[25]["seconds"] == "1.000"
+    assert len(frames_of(tmp_path / "out/overlay.mp4")) == FRAMES
+    masks = frames_of(tmp_path / "out/masks.mkv")
+    assert len(masks) == FRAMES and set(np.unique(masks[0])) == {0, 255}
+
+
+def test_truncated_video_keeps_what_was_read(tmp_path, video, detector):
+    content = video.read_bytes()
+    video.write_bytes(content[: len(content) // 2])
+    summary, rows = run(video, detector, tmp_path / "out")
+    assert 0 < summary.frames == len(rows) < FRAMES
+    assert len(frames_of(tmp_path / "out/overlay.mp4")) == summary.frames
+    assert any("ends early" in problem for problem in summary.problems)
+
+
+def test_command_exit_codes(tmp_path, video, detector, monkeypatch, capsys):
+    monkeypatch.setattr("deploy.runtimes.load_runtime", lambda *args: detector)
+    arguments = ["--model_path", "x.xml", "--out_dir", str(tmp_path / "out")]
+    arguments += ["--source", str(video)]
+    assert Predict.main(Predict.parse_args([*arguments, "--smooth", "0.5"])) == 0
+    assert f"{FRAMES} frames" in capsys.readouterr().out
+    video.write_bytes(video.read_bytes()[:-20_000])
+    assert Predict.main(Predict.parse_args(arguments)) == 1
+    with pytest.raises(UserError, match="smooth"):
+        Predict.main(Predict.parse_args([*arguments, "--smooth", "1"]))
+
+
+@pytest.mark.parametrize("source", ["nowhere", "nowhere/*.png", "4217"])
+def test_nothing_to_read(source):
+    with pytest.raises(UserError, match=source[:4]):
+        open_source(source)
+
+
+def test_pipeline_passes_items_errors_and_stops():
+    assert list(ahead(iter(range(100)), depth=2)) == list(range(100))
+
+    def broken():
+        yield 1
+        raise OSError("gone")
+
+    items = ahead(broken())
+    assert next(items) == 1
+    with pytest.raises(OSError, match="gone"):
+        next(items)
+
+    def endless():
+        while True:
+            yield 0
+
+    items = ahead(endless())
+    next(items)
+    items.close()  # would hang if the thread did not stop
