@@ -58,7 +58,7 @@ def export_checkpoint(args: argparse.Namespace) -> int:
             print(f"{name}: {parity}")
         problems = _judge(parities, args)
         if problems:
-            print(f"{out} is deleted: {'; '.join(problems)}")
+            print(f"the export to {out} is deleted: {'; '.join(problems)}")
             return 1
         milliseconds = median_ms(load_runtime(staged), frames.images)
         _move_into_place(staged, out)

@@ -1,0 +1,185 @@
+"""Export.py: every format equals Keras, the gate deletes, int8 keeps its Dice."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import Export
+from data import demo
+from data.cli import UserError
+from deploy import command, runtimes
+from deploy.export import FORMATS, build_export_model
+from deploy.parity import Frames, measure_parity
+from deploy.runtimes import load_runtime
+from models import INPUT_SPECS, build_model
+from models.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+
+SIZE = (64, 48)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """An untrained LGPS whose probabilities vary over the frame."""
+    keras.utils.set_random_seed(1)
+    model = build_model("lgps", (*SIZE, 3))
+    last = model.layers[-1]
+    last.set_weights([30 * last.get_weights()[0], np.zeros(1)])
+    path = tmp_path_factory.mktemp("checkpoint") / "best.h5"
+    save_checkpoint(model, path)
+    return path
+
+
+def export(checkpoint, *options):
+    arguments = ["--model_path", str(checkpoint), *map(str, options)]
+    return Export.main(Export.parse_args(arguments))
+
+
+def needs(file_format):
+    for package in FORMATS[file_format][1]:
+        pytest.importorskip(package)
+
+
+def check_export(checkpoint, path, file_format, *options):
+    """Exports, then compares with the network, whose input is prepared by hand."""
+    needs(file_format)
+    assert export(checkpoint, "--format", file_format, "--out", path, *options) == 0
+    frame = demo.draw_frame(7, SIZE)[0]
+    model = load_checkpoint(checkpoint).model
+    expected = np.asarray(model(frame[None] / np.float32(127.5) - 1))[0, ..., 0]
+    assert np.ptp(expected) > 0.01
+    if "size" in options:
+        return
+    found = load_runtime(path, exact=True)(frame)
+    assert found.dtype == np.float32 and found.shape == SIZE
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_openvino_and_its_card(checkpoint, tmp_path):
+    path = tmp_path / "best.xml"
+    check_export(checkpoint, path, "openvino")
+    assert {file.name for file in tmp_path.iterdir()} == {
+        "best.xml",
+        "best.bin",
+        "best.xml.card.json",
+        "best.xml.card.md",
+    }
+    card = json.loads((tmp_path / "best.xml.card.json").read_text())
+    assert card["parameters"] == 1_084_961
+    assert card["parities"]["float32"]["max_difference"] < 1e-4
+    assert card["p50_ms"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file_format", ["onnx", "litert", "saved_model"])
+def test_other_formats(checkpoint, tmp_path, file_format):
+    path = tmp_path / f"best{FORMATS[file_format][0]}"
+    check_export(checkpoint, path, file_format)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file_format", ["openvino", "onnx", "saved_model"])
+def test_dynamic_batch_and_size(checkpoint, tmp_path, file_format):
+    path = tmp_path / f"best{FORMATS[file_format][0]}"
+    check_export(checkpoint, path, file_format, "--dynamic", "batch", "size")
+    runtime = load_runtime(path, exact=True)
+    frames = np.stack([demo.draw_frame(n, (32, 64))[0] for n in range(2)])
+    model = load_checkpoint(checkpoint, image_size=(32, 64)).model
+    expected = np.asarray(model(frames / np.float32(127.5) - 1))
+    np.testing.assert_allclose(runtime.run(frames), expected, atol=1e-4)
+
+
+def test_what_differs_from_keras_is_deleted(checkpoint, tmp_path, monkeypatch, capsys):
+    class Wrong(runtimes.Runtime):
+        label, image_size = "wrong", SIZE
+
+        def run(self, frames):
+            return np.ones((1, *SIZE, 1), np.float32)
+
+    monkeypatch.setattr(command, "check_format", lambda name: None)
+    monkeypatch.setattr(command, "load_runtime", lambda path, exact=False: Wrong())
+    monkeypatch.setattr(
+        command, "write_model", lambda model, path, name: path.write_text("model")
+    )
+    path = tmp_path / "best.onnx"
+    path.write_text("an earlier, good export")
+    assert export(checkpoint, "--format", "onnx", "--out", path) == 1
+    assert "deleted" in capsys.readouterr().out
+    assert [file.name for file in tmp_path.iterdir()] == ["best.onnx"]
+    assert path.read_text() == "an earlier, good export"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file_format", ["openvino", "onnx", "litert"])
+def test_int8_passes_or_is_deleted(checkpoint, tmp_path, file_format):
+    needs(file_format)
+    if file_format == "openvino":
+        pytest.importorskip("nncf")
+    demo.write_prepared(tmp_path / "data", 8, 4, SIZE[0], seed=0)
+    path = tmp_path / f"best{FORMATS[file_format][0]}"
+    options = ["--format", file_format, "--out", path, "--int8"]
+    options += ["--data_path", tmp_path / "data"]
+    assert export(checkpoint, *options, "--max_drop", "1") == 0
+    assert path.exists()
+    path.unlink()
+    assert export(checkpoint, *options, "--max_drop", "-1") == 1
+    assert not path.exists()
+
+
+def test_parity_by_hand():
+    """Truth 4 pixels; Keras finds 2 of them and 2 others, the export finds all 4."""
+    truth = np.zeros((1, 4, 4), np.uint8)
+    truth[0, 0] = 1
+    keras_map = np.zeros((1, 4, 4), np.float32)
+    keras_map[0, :2, :2] = 0.9
+    exported = truth[0] * np.float32(0.8)
+    frames = Frames("a test", np.zeros((1, 4, 4, 3), np.uint8), truth)
+    parity = measure_parity(keras_map, lambda _: exported, frames)
+    assert parity.max_difference == pytest.approx(0.9)
+    assert parity.keras_dice == pytest.approx(2 * 2 / (4 + 4))
+    assert parity.exported_dice == 1.0
+    assert parity.drop == pytest.approx(-0.5)
+
+
+def test_channel_order_and_range_are_inside_the_graph(tmp_path):
+    """A network that gives its first channel tells which channel it was fed."""
+    inputs = keras.Input((2, 2, 3))
+    network = keras.Model(inputs, inputs[..., :1])
+    frame = np.zeros((1, 2, 2, 3), np.uint8)
+    frame[..., 2] = 255  # blue
+    results = {}
+    for name in INPUT_SPECS:
+        model = build_export_model(Checkpoint(network, name, (2, 2), tmp_path))
+        results[name] = float(np.asarray(model(frame)).mean())
+    assert results == {"lgps": -1.0, "pvtseg": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--int8"], "needs --data_path"),
+        (["--format", "litert", "--dynamic", "batch"], "fixed"),
+        (["--format", "saved_model", "--out", "model.xml"], "no suffix"),
+    ],
+)
+def test_user_mistakes(checkpoint, options, message):
+    with pytest.raises(UserError, match=message):
+        export(checkpoint, *options)
+
+
+def test_missing_package_names_the_install_command():
+    with pytest.raises(UserError, match="pip install -r requirements-export.txt"):
+        runtimes.require("no_such_package")
+
+
+def test_foreign_model_files(tmp_path):
+    with pytest.raises(UserError, match="not found"):
+        load_runtime(tmp_path / "missing.xml")
+    (tmp_path / "model.pt").write_bytes(b"")
+    with pytest.raises(UserError, match="is no model"):
+        load_runtime(tmp_path / "model.pt")
+    pytest.importorskip("openvino")
+    (tmp_path / "model.xml").write_text("<no/>")
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load_runtime(tmp_path / "model.xml")
