@@ -136,7 +136,7 @@ def _random_matrix(height, width, augmentation, rng) -> np.ndarray:
         angle += 90.0 * turns
     zoom = rng.uniform(augmentation.zoom, 1.0)
     # Place of the crop's centre: anywhere such that the crop stays in the frame.
-    slack = (1 - zoom) * np.array([width, height]) / 2
+    slack = (1 - zoom) * np.array([width - 1, height - 1]) / 2
     shift_x, shift_y = rng.uniform(-slack, slack)
     mirror_x = -1.0 if rng.random() < augmentation.flip_x else 1.0
     mirror_y = -1.0 if rng.random() < augmentation.flip_y else 1.0

@@ -89,15 +89,15 @@ def split_validation(
     """
     groups = np.array(samples.groups)
     order = np.random.default_rng(seed).permutation(np.unique(groups))
+    sizes = {group: int(np.sum(groups == group)) for group in order}
     wanted = max(1, round(fraction * len(samples)))
     chosen, taken = [], 0
     for group in order:
-        size = int(np.sum(groups == group))
-        if taken + size <= wanted or not chosen:
+        if taken + sizes[group] <= wanted:
             chosen.append(group)
-            taken += size
-        if taken >= wanted:
-            break
+            taken += sizes[group]
+    if not chosen:  # every group is larger than what is wanted
+        chosen = [min(order, key=sizes.__getitem__)]
     validation = np.isin(groups, chosen)
     if validation.all():
         raise UserError(
