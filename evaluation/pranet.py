@@ -7,7 +7,6 @@ the numbers. A constant map has no range to normalise and stays as it is.
 """
 
 import numpy as np
-from py_sod_metrics import Smeasure
 
 from evaluation.cases import Case
 from evaluation.protocol import Protocol, at_original_size, stretch
@@ -49,6 +48,8 @@ def _to_8_bit(values: np.ndarray) -> np.ndarray:
 
 
 def _measure(case: Case) -> np.ndarray:
+    from py_sod_metrics import Smeasure  # slow to import: brings scikit-learn
+
     truth, probability = at_original_size(case)
     truth = truth.astype(bool)
     values = normalise_map(probability, case.saved_map)

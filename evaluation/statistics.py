@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy.stats import wilcoxon
 
 from evaluation.protocol import Protocol
 from evaluation.scoring import SetScores
@@ -117,6 +116,8 @@ def _compare_pair(
 
 def _signed_rank(differences: np.ndarray, groups: np.ndarray) -> float:
     """Two-sided p value of the groups' mean differences; 1 when there are none."""
+    from scipy.stats import wilcoxon  # slow to import
+
     _, members = np.unique(groups, return_inverse=True)
     means = np.bincount(members, differences) / np.bincount(members)
     return float(wilcoxon(means).pvalue) if np.any(means) else 1.0

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+import shutil
 
 import cv2
 import numpy as np
@@ -9,8 +11,10 @@ import pytest
 
 import New_Test
 import Test
-from data import demo
+from data import demo, prepare
 from data.cli import UserError
+from evaluation.cases import find_case_sets, tell_apart
+from evaluation.command import PROTOCOL_NAMES, read_threshold
 
 SCORES = {"dice", "iou", "recall", "precision", "f2", "accuracy"}
 
@@ -21,7 +25,7 @@ def checkpoint(tmp_path_factory):
 
     path = tmp_path_factory.mktemp("runs") / "tiny" / "best.h5"
     path.parent.mkdir()
-    build_model("lgps", (64, 64, 3)).save(path)
+    build_model("lgps", (32, 32, 3)).save(path)
     return path
 
 
@@ -29,7 +33,7 @@ def checkpoint(tmp_path_factory):
 def data(tmp_path_factory):
     """A prepared set, a raw one, and a folder that is neither."""
     root = tmp_path_factory.mktemp("data")
-    size = ["--image_size", "64", "--test", "5", "--train", "2"]
+    size = ["--image_size", "32", "--test", "5", "--train", "2"]
     demo.main(demo.parse_args(["--out_dir", str(root / "prepared"), *size]))
     rng = np.random.default_rng(0)
     for kind in ("images", "masks"):
@@ -71,45 +75,67 @@ def test_test_scores_every_set(checkpoint, data, tmp_path, capsys):
         assert f"tiny on {name}, {images} images" in printed
 
 
-def test_batch_size_does_not_change_scores(checkpoint, data, tmp_path):
-    tables = []
-    for size in (1, 4):
-        run(
-            Test, "--model_path", checkpoint, "--data_path", data / "prepared",
-            "--out_dir", tmp_path / str(size), "--batch_size", size,
-        )  # fmt: skip
-        file = tmp_path / str(size) / "tiny" / "demo" / "metrics.json"
-        tables.append(json.loads(file.read_text())["protocols"]["pvtseg"])
-    assert tables[0] == pytest.approx(tables[1], abs=1e-4)
-
-
-def test_new_test_takes_a_raw_folder(checkpoint, data, tmp_path, capsys):
-    run(
-        New_Test, "--model_path", checkpoint, "--data_path", data / "raw",
-        "--out_dir", tmp_path,
-    )  # fmt: skip
+def test_all_protocols_and_saved_maps_agree(checkpoint, data, tmp_path, capsys):
+    """A raw folder scored by a model, and by the maps the model saved."""
+    common = ["--data_path", data / "raw", "--protocol", "all", "--out_dir", tmp_path]
+    run(New_Test, "--model_path", checkpoint, "--save_maps", tmp_path / "maps", *common)
     assert "2 pairs in images + masks" in capsys.readouterr().out
-    rows = list(csv.DictReader((tmp_path / "tiny/raw/per_image.csv").open()))
+    run(New_Test, "--predictions", tmp_path / "maps", *common)
+    tables = []
+    for name in ("tiny", "maps"):
+        metrics = json.loads((tmp_path / name / "raw" / "metrics.json").read_text())
+        assert list(metrics["protocols"]) == list(PROTOCOL_NAMES)
+        tables.append(metrics["protocols"])
+    assert tables[0]["pranet"] == pytest.approx(tables[1]["pranet"], abs=1e-6)
+    assert (tmp_path / "maps" / "raw" / "report.html").is_file()
+    assert "\\toprule" in (tmp_path / "maps" / "raw" / "table.tex").read_text()
+    rows = list(csv.DictReader((tmp_path / "tiny" / "raw" / "per_image.csv").open()))
     assert [(row["name"], row["height"], row["width"]) for row in rows] == [
         ("a", "60", "80"),
         ("b", "90", "70"),
     ]
 
 
-def test_new_test_scores_only_listed_names(checkpoint, data, tmp_path):
+@pytest.fixture
+def maps(data, tmp_path):
+    """Two folders of maps for the raw set: one a little wider than the other."""
+    folders = []
+    for name, border in (("near", 2), ("far", 6)):
+        folders.append(tmp_path / name)
+        folders[-1].mkdir()
+        for file in (data / "raw" / "masks").iterdir():
+            mask = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+            kernel = np.ones((border, border), np.uint8)
+            cv2.imwrite(str(folders[-1] / file.name), cv2.dilate(mask, kernel))
+    return folders
+
+
+def test_maps_side_by_side(data, maps, tmp_path, capsys):
+    arguments = ["--predictions", *maps, "--data_path", data / "raw"]
+    run(New_Test, *arguments, "--out_dir", tmp_path)
+    folder = tmp_path / "near_vs_far" / "raw"
+    content = json.loads((folder / "comparison.json").read_text())
+    assert content["models"] == ["near", "far"]
+    dice = content["differences"][0]
+    assert (dice["protocol"], dice["score"]) == ("lgps", "dice")
+    assert dice["difference"] > 0
+    assert cv2.imread(str(folder / "comparison.png")).shape[1] > 800
+    assert re.search(r"near - far +\| pvtseg", capsys.readouterr().out)
+    run(New_Test, *arguments, "--seeds", "--out_dir", tmp_path)
+    text = (folder / "comparison.md").read_text(encoding="utf-8")
+    assert "mean ± sd of 2 seeds" in text
+
+
+def test_only_listed_names_are_scored(data, maps, tmp_path):
     names = tmp_path / "names.txt"
     names.write_text("b\n")
-    run(
-        New_Test, "--model_path", checkpoint, "--data_path", data / "raw",
-        "--names", names, "--out_dir", tmp_path,
-    )  # fmt: skip
-    assert json.loads((tmp_path / "tiny/raw/metrics.json").read_text())["images"] == 1
+    arguments = ["--predictions", maps[0], "--data_path", data / "raw"]
+    arguments += ["--names", names, "--out_dir", tmp_path]
+    run(New_Test, *arguments)
+    assert json.loads((tmp_path / "near/raw/metrics.json").read_text())["images"] == 1
     names.write_text("b\nc\n")
     with pytest.raises(UserError, match="1 of 2 listed cases are not there.* c"):
-        run(
-            New_Test, "--model_path", checkpoint, "--data_path", data / "raw",
-            "--names", names,
-        )  # fmt: skip
+        run(New_Test, *arguments)
 
 
 def test_mistakes_are_named(checkpoint, data, tmp_path):
@@ -121,3 +147,36 @@ def test_mistakes_are_named(checkpoint, data, tmp_path):
         run(New_Test, "--model_path", wrong, "--data_path", data / "raw")
     with pytest.raises(UserError, match="names must differ"):
         run(New_Test, "--model_path", wrong, wrong, "--data_path", data / "raw")
+
+
+def test_threshold_of_the_run(tmp_path):
+    arguments = ["--model_path", str(tmp_path / "best.h5"), "--threshold", "auto"]
+    args = Test.parse_args(arguments)
+    with pytest.raises(UserError, match="validation.json, but it is not there"):
+        read_threshold(args, args.model_path)
+    (tmp_path / "validation.json").write_text('{"threshold": 0.37}')
+    assert read_threshold(args, args.model_path) == 0.37
+    (tmp_path / "validation.json").write_text("{}")
+    with pytest.raises(UserError, match="holds no threshold"):
+        read_threshold(args, args.model_path)
+
+
+def test_prepared_sets_are_read_raw_where_the_protocol_wants_it(data, tmp_path):
+    folder = tmp_path / "set"
+    shutil.copytree(data / "raw", folder)
+    (folder / "train.txt").write_text("a\n")
+    (folder / "test.txt").write_text("b\n")
+    prepare.main(prepare.parse_args([str(folder), "--image_size", "64"]))
+    for original_size, shape in ((False, (64, 64)), (True, (90, 70))):
+        (case_set,) = find_case_sets(folder, original_size)
+        assert (case_set.name, case_set.names) == ("set", ["b"])
+        assert case_set.original_size is original_size
+        assert case_set.read(0).truth.shape == shape
+
+
+def test_namesakes_are_told_apart_by_folder(data, tmp_path):
+    for name in ("first", "second"):
+        shutil.copytree(data / "prepared", tmp_path / name)
+    sets = find_case_sets(tmp_path)
+    assert [case_set.name for case_set in sets] == ["demo", "demo"]
+    assert [case_set.name for case_set in tell_apart(sets)] == ["first", "second"]
