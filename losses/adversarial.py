@@ -36,5 +36,6 @@ def adversarial_loss(
 def _mean_cross_entropy(
     label: float, output: keras.KerasTensor, from_logits: bool
 ) -> keras.KerasTensor:
+    output = ops.cast(output, "float32")  # float16 cannot hold the clip at 1e-7
     labels = ops.full_like(output, label)
     return ops.mean(ops.binary_crossentropy(labels, output, from_logits=from_logits))

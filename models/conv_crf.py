@@ -153,9 +153,11 @@ class MeanFieldCRF(keras.layers.Layer):
     def _refine(self, x, height, width):
         if self.blur == 1:
             return x
-        rows, columns = ops.shape(x)[1:3]
-        x = ops.image.resize(x, (rows * self.blur, columns * self.blur))
-        return x[:, :height, :width]
+        rows, columns = (side * self.blur for side in ops.shape(x)[1:3])
+        x = ops.image.resize(x, (rows, columns))
+        # Pooling padded both sides alike where the size is no multiple of `blur`.
+        top, left = (rows - height) // 2, (columns - width) // 2
+        return x[:, top : top + height, left : left + width]
 
     def compute_output_shape(self, input_shape):
         return input_shape[0]

@@ -5,6 +5,7 @@ that whole-model `.h5` files load in both directions (legacy HDF5 files match
 layers by order, not by name).
 """
 
+import warnings
 from pathlib import Path
 
 import h5py
@@ -132,8 +133,11 @@ def load_encoder_weights(encoder: keras.Model, path: str | Path) -> None:
             whole.load_weights(path)
             encoder.set_weights(_cut_encoder(whole).get_weights())
         else:
-            encoder.load_weights(path)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+            with warnings.catch_warnings():
+                # Keras only warns when it finds some of the layers and not others.
+                warnings.simplefilter("error", UserWarning)
+                encoder.load_weights(path)
+    except (OSError, ValueError, KeyError, TypeError, UserWarning) as error:
         raise ValueError(
             f"Encoder weights file {path} does not fit MobileNetV2: "
             f"{str(error).splitlines()[0]}"

@@ -1,0 +1,176 @@
+"""tf.data pipelines: order and augmentation belong to (seed, epoch, sample)."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from data.augment import AUGMENTATIONS, Augmentation
+from data.pipeline import evaluation_dataset, steps_per_epoch, training_dataset
+from data.samples import Samples
+from models.input_spec import INPUT_SPECS
+
+COUNT, SIZE, BATCH = 7, (16, 24), 3
+STEPS = 3  # batches of 3, 3 and 1
+LGPS = INPUT_SPECS["lgps"]
+
+
+@dataclass
+class FakeSet:
+    """Stands for a PreparedSet; the blue of sample i tells i, and reads are counted."""
+
+    count: int = COUNT
+    image_size: tuple[int, int] = SIZE
+    name: str = "fake"
+    reads: list[int] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def batch(self, indices):
+        self.reads += list(indices)
+        height, width = self.image_size
+        images = np.zeros((len(indices), height, width, 3), np.uint8)
+        images[..., 0] = 200
+        images[..., : width // 2, 1] = 100
+        images[..., 2] = np.array(indices)[:, None, None]
+        masks = np.zeros((len(indices), height, width, 1), np.uint8)
+        masks[:, : height // 2, : width // 2] = 1
+        return images, masks
+
+
+def dataset(part: FakeSet | None = None, **changes):
+    options = {
+        "input_spec": LGPS,
+        "image_size": SIZE,
+        "batch_size": BATCH,
+        "augmentation": AUGMENTATIONS["none"],
+        "seed": 5,
+    }
+    return training_dataset(Samples([part or FakeSet()]), **{**options, **changes})
+
+
+def epochs(count: int, **changes) -> list[list[tuple[np.ndarray, np.ndarray]]]:
+    """The batches of the first epochs, as arrays."""
+    batches = list(dataset(**changes).take(count * STEPS).as_numpy_iterator())
+    return [batches[e * STEPS : (e + 1) * STEPS] for e in range(count)]
+
+
+def members(batches) -> list[int]:
+    """Which samples an unaugmented epoch shows, read from their blue."""
+    blue = np.concatenate([images[:, 0, 0, 2] for images, _ in batches])
+    return np.rint((blue + 1) * 127.5).astype(int).tolist()
+
+
+def assert_same(first, second) -> None:
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one[0], other[0])
+        np.testing.assert_array_equal(one[1], other[1])
+
+
+def test_every_sample_once_per_epoch_in_another_order():
+    first, second = map(members, epochs(2))
+    assert sorted(first) == sorted(second) == list(range(COUNT))
+    assert first != second
+
+
+def test_last_batch_is_partial():
+    assert steps_per_epoch(Samples([FakeSet()]), BATCH) == STEPS
+    assert steps_per_epoch(Samples([FakeSet(6)]), BATCH) == 2
+    (batches,) = epochs(1)
+    assert [len(images) for images, _ in batches] == [3, 3, 1]
+
+
+def test_shapes_types_and_range():
+    images, masks = epochs(1)[0][0]
+    assert images.shape == (3, *SIZE, 3) and masks.shape == (3, *SIZE, 1)
+    assert images.dtype == masks.dtype == np.float32
+    # Red 200 / 127.5 - 1
+    np.testing.assert_allclose(images[..., 0], 200 / 127.5 - 1, atol=1e-6)
+    assert set(np.unique(masks)) == {0, 1}
+
+
+def test_pvtseg_gets_bgr():
+    spec = INPUT_SPECS["pvtseg"]
+    (batches,) = epochs(1, input_spec=spec)
+    evaluated = evaluation_dataset(Samples([FakeSet()]), spec, SIZE, BATCH)
+    for images, _ in (*batches, *evaluated.as_numpy_iterator()):
+        np.testing.assert_allclose(images[..., 2], 200 / 255, atol=1e-6)  # red last
+        assert images[..., 0].max() <= 6 / 255 + 1e-6  # the sample's number in blue
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_third_epoch_is_the_same_after_a_resume(shuffle):
+    options = {"augmentation": AUGMENTATIONS["lgps"], "shuffle": shuffle}
+    (resumed,) = epochs(1, first_epoch=2, **options)
+    assert_same(resumed, epochs(3, **options)[2])
+
+
+def test_two_runs_of_one_seed_are_the_same():
+    options = {"augmentation": AUGMENTATIONS["lgps"]}
+    (first,), (second,), (other,) = (
+        epochs(1, seed=seed, **options) for seed in (5, 5, 6)
+    )
+    assert_same(first, second)
+    assert not np.array_equal(first[0][0], other[0][0])
+
+
+def test_augmentation_is_new_in_each_epoch():
+    first, second = epochs(2, augmentation=AUGMENTATIONS["lgps"], shuffle=False)
+    assert not np.array_equal(first[0][0], second[0][0])
+    assert not np.array_equal(first[0][1], second[0][1])
+
+
+def test_augmentation_of_a_sample_does_not_depend_on_its_place():
+    """Shuffled or not, in batches of any size, sample i gets the same treatment."""
+    options = {"augmentation": Augmentation(flip_x=0.5, flip_y=0.5)}
+
+    def by_sample(batches):
+        images = np.concatenate([images for images, _ in batches])
+        return dict(zip(members([(images, None)]), images, strict=True))
+
+    (plain,) = epochs(1, shuffle=False, **options)
+    (shuffled,) = epochs(1, shuffle=True, **options)
+    whole = list(dataset(batch_size=COUNT, **options).take(1).as_numpy_iterator())
+    expected = by_sample(plain)
+    assert list(expected) == list(range(COUNT))
+    for other in (by_sample(shuffled), by_sample(whole)):
+        for index, image in expected.items():
+            np.testing.assert_array_equal(other[index], image)
+    # Not all got the same flips.
+    assert len({image[..., :2].tobytes() for image in expected.values()}) > 1
+
+
+def test_without_shuffling_samples_come_in_order():
+    for batches in epochs(2, shuffle=False):
+        assert members(batches) == list(range(COUNT))
+
+
+def test_training_resizes_image_and_mask():
+    images, masks = epochs(1, image_size=(32, 32))[0][0]
+    assert images.shape == (3, 32, 32, 3) and masks.shape == (3, 32, 32, 1)
+    assert set(np.unique(masks)) == {0, 1}
+    # The quarter that is foreground stays one.
+    assert masks[:, :16, :16].all() and masks.sum() == 3 * 16 * 16
+
+
+def test_evaluation_is_one_ordered_pass():
+    part = FakeSet()
+    batches = list(
+        evaluation_dataset(Samples([part]), LGPS, SIZE, BATCH).as_numpy_iterator()
+    )
+    assert [len(images) for images, _ in batches] == [3, 3, 1]
+    assert members(batches) == list(range(COUNT))
+    images, masks = part.batch([0])
+    np.testing.assert_allclose(batches[0][0][:1], images / 127.5 - 1, atol=1e-6)
+    np.testing.assert_array_equal(batches[0][1][:1], masks)
+
+
+def test_samples_are_read_as_they_are_asked_for():
+    part = FakeSet(count=2000)
+    training = dataset(part)
+    evaluation = evaluation_dataset(Samples([part]), LGPS, SIZE, BATCH)
+    assert part.reads == []
+    next(iter(training))
+    next(iter(evaluation))
+    assert 2 * BATCH <= len(part.reads) < 500  # a few batches ahead, not the set
