@@ -75,7 +75,7 @@ def _differences_table(differences: Sequence[Difference]) -> str:
     ]
     head = ["models", "protocol", "score", "difference", "95 %", "p", "p (Holm)"]
     return (
-        f"{markdown_table(head, rows)}\n\n"
+        f"{markdown_table(head, rows, text_columns=3)}\n\n"
         "Intervals: paired bootstrap over groups. p: Wilcoxon signed-rank test over "
         "groups, for scores that are means over images; Holm's correction for all "
         "tests of this table."
@@ -97,4 +97,5 @@ def _seeds_table(summary: dict[str, dict[str, list]], count: int) -> str:
         for protocol, scores in summary.items()
         for name, (mean, deviation) in scores.items()
     ]
-    return markdown_table(["protocol", "score", f"mean ± sd of {count} seeds"], rows)
+    head = ["protocol", "score", f"mean ± sd of {count} seeds"]
+    return markdown_table(head, rows, text_columns=2)

@@ -16,18 +16,26 @@ def format_score(name: str, value: float | None) -> str:
     return f"{value:.2f}" if name in PIXEL_SCORES else f"{value:.4f}"
 
 
-def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """An aligned Markdown table, first column to the left, the others to the right."""
+def markdown_table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 1
+) -> str:
+    """An aligned Markdown table: text columns to the left, numbers to the right."""
     columns = list(zip(head, *rows, strict=True))
-    widths = [max(3, *(len(cell) for cell in column)) for column in columns]
+    widths = [max(3, *map(len, column)) for column in columns]
+    is_text = [place < text_columns for place in range(len(head))]
 
     def line(cells: Sequence[str]) -> str:
-        first = cells[0].ljust(widths[0])
-        rest = [c.rjust(w) for c, w in zip(cells[1:], widths[1:], strict=True)]
-        return f"| {' | '.join([first, *rest])} |"
+        padded = [
+            cell.ljust(width) if text else cell.rjust(width)
+            for cell, width, text in zip(cells, widths, is_text, strict=True)
+        ]
+        return f"| {' | '.join(padded)} |"
 
-    rule = [":" + "-" * (widths[0] - 1), *("-" * (w - 1) + ":" for w in widths[1:])]
-    return "\n".join([line(head), f"| {' | '.join(rule)} |", *map(line, rows)])
+    rule = [
+        f":{'-' * (width - 1)}" if text else f"{'-' * (width - 1)}:"
+        for width, text in zip(widths, is_text, strict=True)
+    ]
+    return "\n".join([line(head), line(rule), *map(line, rows)])
 
 
 def scores_table(table: dict[str, dict[str, float]]) -> str:
