@@ -128,7 +128,7 @@ def main(args: argparse.Namespace) -> int:
     from training.run import train
 
     if options["demo"] and not is_prepared(DEMO_PATH):
-        demo.main(demo.parse_args(["--out_dir", str(DEMO_PATH)]))
+        demo.main(demo.parse_args(["--out_dir", str(DEMO_PATH), "--image_size", "96"]))
     try:
         train(options, folder, resume, overwrite, verbose)
     except KeyboardInterrupt:

@@ -5,7 +5,7 @@ weights by a thousand steps: in a short run the same weights score far below wha
 are worth. Statistics taken afresh over a few hundred training images show it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import keras
 import numpy as np
@@ -23,21 +23,44 @@ def batch_normalisations(
     ]
 
 
-def recalibrate(network: keras.Model, batches: Iterable[tf.Tensor]) -> None:
+class BatchNormRecalibration(keras.callbacks.Callback):
+    """Recalibrates before each validation, so that scores and checkpoints hold it.
+
+    Args:
+        images: dataset of prepared image batches, the same at each pass.
+    """
+
+    def __init__(self, images: tf.data.Dataset):
+        super().__init__()
+        self.images = images
+
+    def on_train_begin(self, logs=None):
+        network = self.model.network
+        self._run = tf.function(lambda images: network(images, training=True))
+
+    def on_test_begin(self, logs=None):
+        recalibrate(self.model.network, self.images, self._run)
+
+
+def recalibrate(
+    network: keras.Model,
+    batches: Iterable[tf.Tensor],
+    run: Callable[[tf.Tensor], tf.Tensor],
+) -> None:
     """Replaces the moving statistics by those of the given images, in place.
 
     Means are averaged over the batches; variances are taken within and between them.
     Weights are not changed.
 
     Args:
-        network: the network; runs in training mode, so its statistics in each layer
-            are those of layers fed by normalised batches.
-        batches: prepared images `(B, H, W, 3)`; equal batch sizes count equally.
+        network: the network; each layer's statistics are those of inputs that the
+            layers before normalised by their batch.
+        batches: prepared images `(B, H, W, 3)`; every batch counts the same.
+        run: calls the network in training mode (compiled once by the caller).
     """
     layers = batch_normalisations(network)
     if not layers:
         return
-    run = tf.function(lambda images: network(images, training=True))
     means = [0.0] * len(layers)
     squares = [0.0] * len(layers)
     count = 0
@@ -58,18 +81,3 @@ def recalibrate(network: keras.Model, batches: Iterable[tf.Tensor]) -> None:
         mean = mean / count
         layer.moving_mean.assign(mean)
         layer.moving_variance.assign(np.maximum(square / count - mean**2, 0))
-
-
-class BatchNormRecalibration(keras.callbacks.Callback):
-    """Recalibrates before each validation, so that scores and checkpoints hold it.
-
-    Args:
-        images: dataset of prepared image batches, the same at each pass.
-    """
-
-    def __init__(self, images: tf.data.Dataset):
-        super().__init__()
-        self.images = images
-
-    def on_test_begin(self, logs=None):
-        recalibrate(self.model.network, self.images)

@@ -1,0 +1,44 @@
+# make demo: train on drawn frames and score the result; make test: the test suite.
+# Both make .venv and install what they need first.
+PYTHON ?= python3
+BIN := .venv/bin
+QUIET_PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test test-all lint parity clean
+
+demo: .venv/installed
+	$(BIN)/python train.py --demo --overwrite
+	$(BIN)/python Test.py --model_path runs/demo/best.h5 --data_path data/demo
+
+test: .venv/installed-dev
+	$(BIN)/python -m pytest -m "not slow and not gpu"
+
+# The slow tests too: processes killed and resumed, two workers, whole trainings.
+test-all: .venv/installed-dev
+	$(BIN)/python -m pytest -m "not gpu"
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# PVTv2 and PVTSeg against PyTorch, b0 to b5, in an environment of its own.
+parity: .venv-parity/installed
+	.venv-parity/bin/python -m tools.check_parity
+
+.venv/installed: requirements.txt
+	test -d .venv || $(PYTHON) -m venv .venv
+	$(QUIET_PIP) -r requirements.txt
+	touch $@
+
+.venv/installed-dev: .venv/installed requirements-dev.txt
+	$(QUIET_PIP) -r requirements-dev.txt
+	touch $@
+
+.venv-parity/installed: requirements.txt requirements-convert.txt
+	test -d .venv-parity || $(PYTHON) -m venv .venv-parity
+	.venv-parity/bin/pip install --quiet --disable-pip-version-check \
+		-r requirements.txt -r requirements-convert.txt
+	touch $@
+
+clean:
+	rm -rf .venv .venv-parity .pytest_cache .ruff_cache
