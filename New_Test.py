@@ -16,6 +16,8 @@ from pathlib import Path
 
 from data.cli import UserError, run_command
 from evaluation.command import (
+    AT_ORIGINAL_SIZE,
+    describe,
     load_predictor,
     make_parser,
     protocol_names,
@@ -61,7 +63,7 @@ def main(args: argparse.Namespace) -> None:
     from evaluation.cases import open_case_set
     from evaluation.comparison import write_comparison
     from evaluation.evaluate import evaluate
-    from evaluation.protocols import AT_ORIGINAL_SIZE, build_protocols
+    from evaluation.protocols import build_protocols
     from evaluation.results import claim_folder, model_label
     from evaluation.saved_maps import SavedMaps
 
@@ -75,7 +77,7 @@ def main(args: argparse.Namespace) -> None:
     case_set = open_case_set(
         args.data_path, read_names(args.names), bool(AT_ORIGINAL_SIZE & set(names))
     )
-    print(case_set.origin)
+    describe(case_set, names)
     if args.predictions:
         sources = [SavedMaps(folder) for folder in args.predictions]
         thresholds = [args.threshold] * len(sources)

@@ -5,8 +5,8 @@
     python Test.py --model_path runs/lgps/best.h5 --protocol all --threshold auto
 
 Prepared datasets are scored on their test part. Protocols that need the masks' own
-size read the raw files of that part where they lie beside the arrays. Writes
-results/<model>/<dataset>/ for each: README.md with the table, metrics.json,
+size read that part from the raw files it was prepared from, if they are still there.
+Writes results/<model>/<dataset>/ for each: README.md with the table, metrics.json,
 per_image.csv, qualitative.png, report.html, table.md and table.tex.
 """
 
@@ -15,6 +15,8 @@ from pathlib import Path
 
 from data.cli import UserError, run_command
 from evaluation.command import (
+    AT_ORIGINAL_SIZE,
+    describe,
     load_predictor,
     make_parser,
     protocol_names,
@@ -42,7 +44,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(args: argparse.Namespace) -> None:
     from evaluation.cases import find_case_sets, tell_apart
     from evaluation.evaluate import evaluate
-    from evaluation.protocols import AT_ORIGINAL_SIZE, build_protocols
+    from evaluation.protocols import build_protocols
     from evaluation.results import claim_folder, write_summary
 
     names = protocol_names(args)
@@ -60,7 +62,7 @@ def main(args: argparse.Namespace) -> None:
     folders = [claim_folder(args.out_dir, predictor, case_set) for case_set in sets]
     results = {}
     for case_set, folder in zip(sets, folders, strict=True):
-        print(case_set.origin)
+        describe(case_set, names)
         save_to = args.save_maps / case_set.name if args.save_maps else None
         results[case_set.name] = evaluate(
             predictor, case_set, protocols, folder, threshold, save_to

@@ -1,8 +1,7 @@
 """What an evaluation works on: cases of a test set, from arrays or from raw files."""
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,8 +12,7 @@ from data.arrays import is_prepared, load_prepared
 from data.cli import UserError
 from data.images import read_file, read_pair
 from data.pairs import Dataset, Pair, find_datasets, find_pairs
-
-THREADS = 4  # that decode, or measure, ahead of what is asked for
+from data.storage import read_manifest
 
 
 @dataclass(frozen=True)
@@ -82,8 +80,8 @@ def open_case_set(
     Args:
         path: folder or `.h5` of prepared arrays (their test part), or a raw dataset.
         names: keep only these cases of a raw dataset.
-        original_size: of a prepared set whose raw files lie in the same folder, read
-            the raw test files instead of the arrays.
+        original_size: of a prepared set whose raw files are still there, read the raw
+            test files instead of the arrays.
 
     Raises:
         UserError: nothing usable is there.
@@ -92,7 +90,7 @@ def open_case_set(
     if names is None and is_prepared(path):
         prepared = _from_arrays(path)
         if original_size:
-            return _from_raw_beside(path, prepared) or prepared
+            return _from_raw_files(path, prepared) or prepared
         return prepared
     dataset = find_pairs(path)
     return _from_pairs(
@@ -135,24 +133,13 @@ def tell_apart(sets: Sequence[CaseSet]) -> list[CaseSet]:
     return named
 
 
-def read_ahead(function: Callable, items: Iterable, ahead: int) -> Iterator:
-    """Yields `function(item)` in order, up to `ahead` of them under way in threads."""
-    with ThreadPoolExecutor(THREADS) as pool:
-        pending = deque()
-        for item in items:
-            pending.append(pool.submit(function, item))
-            if len(pending) > ahead:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-
-
 def _from_arrays(path: Path) -> CaseSet:
     arrays = load_prepared(path, "test")
     if not len(arrays):
         raise UserError(f"{path}: its test part holds no images")
-
-    source_sizes = getattr(arrays, "source_sizes", None) or [None] * len(arrays)
+    manifest = read_manifest(path)
+    items = manifest["subsets"]["test"]["items"] if manifest else [{}] * len(arrays)
+    source_sizes = [item.get("source_size") for item in items]
 
     def grey_truth(index: int) -> np.ndarray:
         stored = np.array(arrays.masks[index], np.float32)
@@ -184,14 +171,18 @@ def _from_arrays(path: Path) -> CaseSet:
     )
 
 
-def _from_raw_beside(path: Path, prepared: CaseSet) -> CaseSet | None:
-    """The raw files of a prepared test set, or None when they are not all there."""
-    try:
-        dataset = find_pairs(path if path.is_dir() else path.parent)
-        pairs = _pick(dataset, prepared.names)
-    except UserError:
-        return None
-    return replace(_from_pairs(dataset, pairs), name=prepared.name)
+def _from_raw_files(path: Path, prepared: CaseSet) -> CaseSet | None:
+    """The raw files a test set was prepared from, or None when they are not there."""
+    manifest = read_manifest(path) or {}
+    for root in (manifest.get("source"), path if path.is_dir() else path.parent):
+        try:
+            dataset = find_pairs(root) if root else None
+            pairs = _pick(dataset, prepared.names) if dataset else None
+        except UserError:
+            continue
+        if pairs:
+            return replace(_from_pairs(dataset, pairs), name=prepared.name)
+    return None
 
 
 def _pick(dataset: Dataset, names: Sequence[str]) -> list[Pair]:

@@ -15,6 +15,7 @@ PROTOCOL_NAMES = (
     "pranet",
     "medico",
 )
+AT_ORIGINAL_SIZE = {"pranet", "medico"}
 DEFAULT_PROTOCOLS = ("lgps", "pvtseg")
 
 
@@ -94,6 +95,17 @@ def protocol_names(args: argparse.Namespace) -> list[str]:
     if "all" in args.protocol:
         return list(PROTOCOL_NAMES)
     return list(dict.fromkeys(args.protocol))
+
+
+def describe(case_set, names: list[str]) -> None:
+    """Says what was found, and which protocols lack the masks' original size."""
+    print(case_set.origin)
+    lacking = [name for name in names if name in AT_ORIGINAL_SIZE]
+    if lacking and not case_set.original_size:
+        print(
+            f"  {', '.join(lacking)}: scored at the size of the arrays, as the raw "
+            "files are not there"
+        )
 
 
 def read_threshold(args: argparse.Namespace, model_path: str | Path) -> float | None:

@@ -6,6 +6,7 @@ from typing import Protocol as Interface
 
 from tqdm import tqdm
 
+from data.images import silent_codecs
 from evaluation.cases import Case, CaseSet
 from evaluation.figures import draw_qualitative, pick_ranked
 from evaluation.protocol import Protocol
@@ -61,7 +62,8 @@ def evaluate(
                 writer.add(case)
             yield case
 
-    scores = score_cases(stream(), protocols, threshold)
+    with silent_codecs():
+        scores = score_cases(stream(), protocols, threshold)
     if writer:
         writer.close()
     metrics = write_metrics(folder, maps, case_set, scores)

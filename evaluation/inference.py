@@ -13,7 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from data.images import resize_image
-from evaluation.cases import Case, CaseSet, read_ahead
+from data.parallel import map_in_order
+from evaluation.cases import Case, CaseSet
 from evaluation.results import model_label
 from models.checkpoints import Checkpoint
 from models.conv_crf import MeanFieldCRF
@@ -93,7 +94,7 @@ class Predictor:
 
         if indices is None:
             indices = range(len(case_set))
-        loaded = read_ahead(load, indices, 2 * self.batch_size)
+        loaded = map_in_order(load, indices)
         while batch := list(islice(loaded, self.batch_size)):
             maps = self.predict(np.stack([image for _, image in batch]))
             for (case, _), probability in zip(batch, maps, strict=True):

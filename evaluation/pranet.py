@@ -9,7 +9,7 @@ the numbers. A constant map has no range to normalise and stays as it is.
 import numpy as np
 
 from evaluation.cases import Case
-from evaluation.protocol import Protocol, at_original_size, stretch
+from evaluation.protocol import ORIGINAL_SIZE_RULE, Protocol, at_original_size, stretch
 from metrics.confusion import dice_score, iou_score
 from metrics.sweep import LEVELS, e_measure_curve, sweep_counts
 from metrics.weighted_f import weighted_f_measure
@@ -19,8 +19,9 @@ def pranet() -> Protocol:
     """Mean and maximum Dice, IoU and E-measure over 256 thresholds; wFm, Sm, MAE."""
     return Protocol(
         "pranet",
-        "original size, map min-max normalised per image and 8 bit, mean (max) over "
-        "256 thresholds of the mean over images; an empty truth has Dice and IoU 0",
+        f"{ORIGINAL_SIZE_RULE}, map min-max normalised per image and 8 bit, mean "
+        "(max) over 256 thresholds of the mean over images; an empty truth has Dice "
+        "and IoU 0",
         _measure,
         _scores,
         image_means=("mean_dice", "mean_iou", "wfm", "sm", "mean_em", "mae"),

@@ -22,6 +22,7 @@ from evaluation.cases import Case
 
 PUBLISHED_SIZE = (256, 256)
 NETWORK_SIZE_RULE = "256×256 (prepared arrays: their own size)"
+ORIGINAL_SIZE_RULE = "original size (arrays without their raw files: their own size)"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from evaluation.cases import Case
 from evaluation.pranet import pranet
 from evaluation.protocol import (
     NETWORK_SIZE_RULE,
+    ORIGINAL_SIZE_RULE,
     Protocol,
     at_network_size,
     at_original_size,
@@ -138,8 +139,8 @@ def medico(threshold: float = DEFAULT_THRESHOLD) -> Protocol:
 
     return Protocol(
         "medico",
-        f"original size, threshold {threshold:g}, mean over images; nothing to count "
-        "is 1 when both masks are empty, else 0",
+        f"{ORIGINAL_SIZE_RULE}, threshold {threshold:g}, mean over images; nothing to "
+        "count is 1 when both masks are empty, else 0",
         measure,
         lambda statistics: columns(IMAGE_SCORES, statistics),
         image_means=IMAGE_SCORES,
@@ -171,7 +172,6 @@ PROTOCOLS = {
     "pranet": pranet,
     "medico": medico,
 }
-AT_ORIGINAL_SIZE = {"pranet", "medico"}
 WITH_THRESHOLD = {"lgps", "pvtseg", "medico"}
 
 

@@ -121,9 +121,9 @@ def write_tables(folder: Path, metrics: dict, scores: SetScores) -> str:
 Per image at the network's size. Found: a predicted region covers the polyp with an IoU
 above 0.5. FP: predicted regions per image that match no polyp.
 
-`metrics.json` holds these numbers unrounded, with 95 % intervals; `per_image.csv` has
-one row per image (scores at the network's size, threshold {metrics["threshold"]:g},
-distances in pixels); `table.md` and `table.tex` are for papers; `report.html` shows
+`metrics.json` holds these numbers unrounded, with 95 % intervals. `per_image.csv` has
+one row per image: scores at the network's size and threshold {metrics["threshold"]:g},
+distances in pixels. `table.md` and `table.tex` are for papers, `report.html` shows
 every case.
 
 ![best, median and worst cases](qualitative.png)

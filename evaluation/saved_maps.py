@@ -11,10 +11,10 @@ import numpy as np
 from data.cli import UserError
 from data.images import read_image
 from data.pairs import IMAGE_SUFFIXES
-from evaluation.cases import Case, CaseSet, read_ahead
+from data.parallel import map_in_order
+from evaluation.cases import Case, CaseSet
 from evaluation.protocol import at_original_size, stretch
 
-AHEAD = 16  # cases read ahead
 RANGES_FILE = "ranges.json"
 LOOKED_AT = 10  # maps read to tell which range of values a folder has
 
@@ -76,9 +76,9 @@ class SavedMaps:
             values = low + (high - low) * values if high > low else values
             return replace(case, probability=values)
 
-        return read_ahead(
-            load, range(len(case_set)) if indices is None else indices, AHEAD
-        )
+        if indices is None:
+            indices = range(len(case_set))
+        return map_in_order(load, indices)
 
 
 def read_map(file: Path) -> np.ndarray:

@@ -5,15 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.cases import Case, read_ahead
+from data.parallel import map_in_order
+from evaluation.cases import Case
 from evaluation.protocol import Protocol, at_network_size
 from evaluation.protocols import DEFAULT_THRESHOLD, pvtseg
 from metrics.calibration import calibration_sums
 from metrics.confusion import dice_score, iou_score
 from metrics.lesions import count_lesions, touches_border
 from metrics.sweep import LEVELS, sweep_counts
-
-AHEAD = 8  # cases measured in threads at a time
 
 
 @dataclass
@@ -81,7 +80,7 @@ def score_cases(
 
     facts, statistics = [], {protocol.name: [] for protocol in protocols}
     calibration, curves = 0.0, 0.0
-    for measured in read_ahead(measure, cases, AHEAD):
+    for measured in map_in_order(measure, cases):
         for name, row in measured[0].items():
             statistics[name].append(row)
         facts.append(measured[1])
