@@ -87,7 +87,7 @@ def compare(models: dict[str, SetScores]) -> list[Difference]:
     for (name_a, a), (name_b, b) in combinations(models.items(), 2):
         for protocol in a.protocols:
             found += _compare_pair(name_a, a, name_b, b, protocol)
-    _correct_by_holm(found)
+    correct_by_holm(found)
     return found
 
 
@@ -123,7 +123,8 @@ def _signed_rank(differences: np.ndarray, groups: np.ndarray) -> float:
     return float(wilcoxon(means).pvalue) if np.any(means) else 1.0
 
 
-def _correct_by_holm(differences: list[Difference]) -> None:
+def correct_by_holm(differences: list[Difference]) -> None:
+    """Fills in `p_holm`: Holm's correction for all tests of the list together."""
     from statsmodels.stats.multitest import multipletests
 
     tested = [d for d in differences if d.p_value is not None]

@@ -7,8 +7,10 @@ from scipy import stats
 from evaluation.protocols import build_protocols
 from evaluation.scoring import SetScores
 from evaluation.statistics import (
+    Difference,
     cluster_weights,
     compare,
+    correct_by_holm,
     intervals,
     mean_and_deviation,
 )
@@ -64,6 +66,17 @@ def test_comparison():
     assert dice.p_value == pytest.approx(stats.wilcoxon(a - b).pvalue)
     # Six equal p values: Holm multiplies all by six.
     assert dice.p_holm == pytest.approx(6 * dice.p_value)
+
+
+def test_holm_by_hand():
+    found = [
+        Difference("a", "b", "medico", "dice", 0, 0, 0, p) for p in (0.03, 0.01, None)
+    ]
+    correct_by_holm([*found, Difference("a", "b", "medico", "iou", 0, 0, 0, 0.04)])
+    # Sorted 0.01, 0.03, 0.04 times 3, 2, 1; never below the one before: 0.06, not 0.04.
+    assert found[0].p_holm == pytest.approx(0.06)
+    assert found[1].p_holm == pytest.approx(0.03)
+    assert found[2].p_holm is None
 
 
 def test_a_model_does_not_differ_from_itself():
