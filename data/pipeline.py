@@ -30,6 +30,7 @@ def training_dataset(
     seed: int,
     shuffle: bool = True,
     first_epoch: int = 0,
+    full_batches: bool = False,
 ) -> tf.data.Dataset:
     """Endless batches, epoch after epoch from `first_epoch` on.
 
@@ -42,6 +43,8 @@ def training_dataset(
         seed: makes order and augmentation.
         shuffle: whether each epoch has its own order.
         first_epoch: number of the first epoch, from 0.
+        full_batches: fill an epoch's last batch up with its first samples, so that
+            each of several devices gets its share.
 
     Returns:
         Dataset of `(B, H, W, 3)` float32 prepared images and `(B, H, W, 1)` float32
@@ -57,6 +60,8 @@ def training_dataset(
         order = tf.range(len(samples), dtype=tf.int64)
         if shuffle:
             order = tf.random.experimental.stateless_shuffle(order, seed=[seed, epoch])
+        if full_batches:
+            order = _fill_up(order, batch_size)
         dataset = tf.data.Dataset.from_tensor_slices(order)
         dataset = dataset.map(lambda index: (epoch, index))
         return dataset.batch(batch_size)
@@ -70,11 +75,13 @@ def evaluation_dataset(
     input_spec: InputSpec,
     image_size: tuple[int, int],
     batch_size: int,
+    full_batches: bool = False,
 ) -> tf.data.Dataset:
     """One pass over the samples in order, unchanged but for their size.
 
     Args:
-        samples, input_spec, image_size, batch_size: as in `training_dataset`.
+        samples, input_spec, image_size, batch_size, full_batches: as in
+            `training_dataset`.
 
     Returns:
         Dataset of `(B, H, W, 3)` prepared images and `(B, H, W, 1)` masks, float32.
@@ -83,8 +90,18 @@ def evaluation_dataset(
     def load(_: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return load_sample(samples, int(index), image_size)
 
-    indices = tf.data.Dataset.range(len(samples)).map(lambda index: (index, index))
+    order = tf.range(len(samples), dtype=tf.int64)
+    if full_batches:
+        order = _fill_up(order, batch_size)
+    indices = tf.data.Dataset.from_tensor_slices((order, order))
     return _batches(indices.batch(batch_size), load, input_spec, image_size)
+
+
+def _fill_up(order: tf.Tensor, batch_size: int) -> tf.Tensor:
+    """Repeats an order from its start until it makes whole batches."""
+    count = tf.size(order)
+    steps = -(-count // batch_size)
+    return tf.gather(order, tf.range(steps * batch_size) % count)
 
 
 def load_sample(

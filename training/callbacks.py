@@ -121,7 +121,6 @@ class RunLog(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         row = {name: float(np.mean(value)) for name, value in logs.items()}
-        row.setdefault("learning_rate", float(self.model.optimizer.learning_rate))
         self.history.append({"epoch": epoch + 1, **row})
         progress = {
             "history": self.history,

@@ -55,9 +55,9 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
         UserError: when multiworker is asked for without a usable TF_CONFIG.
     """
     config = os.environ.get("TF_CONFIG")
-    gpus = tf.config.list_logical_devices("GPU")
     if name == "auto":
-        name = "multiworker" if config else "mirrored" if len(gpus) > 1 else "none"
+        several = len(tf.config.list_physical_devices("GPU")) > 1
+        name = "multiworker" if config else "mirrored" if several else "none"
     if name == "multiworker":
         try:
             json.loads(config)["cluster"]["worker"]
@@ -69,7 +69,8 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
             ) from None
         return tf.distribute.MultiWorkerMirroredStrategy()
     if name == "mirrored":
-        devices = gpus or tf.config.list_logical_devices("CPU")
+        devices = tf.config.list_logical_devices("GPU")
+        devices = devices or tf.config.list_logical_devices("CPU")
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     return tf.distribute.get_strategy()
 

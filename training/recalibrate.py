@@ -73,11 +73,15 @@ def recalibrate(
         count += 1
         for i, layer in enumerate(layers):
             share = 1 - layer.momentum
-            mean = np.asarray(layer.moving_mean, np.float64) / share
-            variance = np.asarray(layer.moving_variance, np.float64) / share
+            mean = _values(layer.moving_mean) / share
+            variance = _values(layer.moving_variance) / share
             means[i] += mean
             squares[i] += variance + mean**2
     for layer, mean, square in zip(layers, means, squares, strict=True):
         mean = mean / count
         layer.moving_mean.assign(mean)
         layer.moving_variance.assign(np.maximum(square / count - mean**2, 0))
+
+
+def _values(variable: keras.Variable) -> np.ndarray:
+    return keras.ops.convert_to_numpy(variable).astype(np.float64)

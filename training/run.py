@@ -127,7 +127,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     verbose: int = 1,
-) -> None:
+) -> Segmenter:
     """Trains and writes the run's folder; prints how to go on from there.
 
     Args:
@@ -136,6 +136,9 @@ def train(
         resume: take up the run that the folder holds.
         overwrite: replace a run that the folder holds.
         verbose: 1 a progress bar, 2 a line per epoch, 0 nothing.
+
+    Returns:
+        The trained model, with the weights of the last epoch.
 
     Raises:
         UserError: for data or options that cannot be trained with.
@@ -165,6 +168,7 @@ def train(
         print(f"Resuming {folder} after epoch {done}")
 
     spec = INPUT_SPECS[options["model"]]
+    several = strategy.num_replicas_in_sync > 1
     if done < options["epochs"]:
         trainer.fit(
             training_dataset(
@@ -176,9 +180,10 @@ def train(
                 options["seed"],
                 shuffle=not options["no_shuffle"],
                 first_epoch=done,
+                full_batches=several,
             ),
             validation_data=evaluation_dataset(
-                val_samples, spec, image_size, options["batch_size"]
+                val_samples, spec, image_size, options["batch_size"], several
             ),
             steps_per_epoch=steps_per_epoch(train_samples, options["batch_size"]),
             initial_epoch=done,
@@ -189,6 +194,7 @@ def train(
         )
     if is_chief(strategy):
         finish(options, folder, val_samples, log)
+    return trainer
 
 
 def prepare_folder(

@@ -12,7 +12,6 @@ from typing import Any
 
 import h5py
 import keras
-import numpy as np
 
 from data.cli import UserError
 
@@ -37,7 +36,7 @@ def save_state(path: Path, model: keras.Model, progress: dict[str, Any]) -> None
     with h5py.File(partial, "w") as file:
         file.attrs["progress"] = json.dumps(progress)
         for index, variable in enumerate(_variables(model)):
-            file[str(index)] = np.asarray(variable)
+            file[str(index)] = keras.ops.convert_to_numpy(variable)
             file[str(index)].attrs["path"] = variable.path
         file.flush()
     os.replace(partial, path)
