@@ -21,6 +21,7 @@ from models import INPUT_SPECS, MODEL_NAMES, InputSpec, build_model
 
 LGPS_ENCODER_LAYER = "block_13_expand_relu"
 PVT_PREFIX = "pvt_v2_b"
+LONGEST_REASON = 200  # characters quoted from a file in an error message
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def load_checkpoint(
 
     Args:
         path: the `.h5` file.
-        name: overrides the model the file seems to hold (`"lgps"`, `"pvtseg"`).
+        name: the model it must hold (`"lgps"`, `"pvtseg"`); default: either.
         image_size: `(H, W)` in pixels; default: the size the file was saved with.
 
     Returns:
@@ -66,21 +67,33 @@ def load_checkpoint(
     """
     path = Path(path)
     try:
-        config = _read_architecture(path)
-        found_name, options = _recognise(config, path)
-        size = image_size or _stored_size(config) or (256, 256)
-        model = build_model(name or found_name, (*size, 3), **options)
-        _refuse_other_layers(config, model, path)
-        _check_arrays(path, model)
-        model.load_weights(path)
+        return _load(path, name, image_size)
     except UserError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be loaded: {_one_line(error)}") from error
+    except Exception as error:  # a damaged file makes HDF5 and Keras raise anything
+        reason = f"it is malformed ({type(error).__name__})"
         raise UserError(f"{path} cannot be loaded: {reason}") from error
-    except (MemoryError, RecursionError) as error:
-        raise UserError(f"{path} cannot be loaded: it is malformed") from error
-    return Checkpoint(model, name or found_name, size, path)
+
+
+def _load(path: Path, name: str | None, image_size) -> Checkpoint:
+    config = _read_architecture(path)
+    found_name, options = _recognise(config, path)
+    if name not in (None, found_name):
+        raise UserError(f"{path} holds {found_name}, not {name}")
+    size = image_size or _stored_size(config) or (256, 256)
+    model = build_model(found_name, (*size, 3), **options)
+    _refuse_other_layers(config, model, path)
+    _check_arrays(path, model)
+    model.load_weights(path)
+    return Checkpoint(model, found_name, size, path)
+
+
+def _one_line(text: object) -> str:
+    """The first line of a message that may quote the file, safe to print."""
+    first = (str(text).splitlines() or [""])[0]
+    return "".join(c if c.isprintable() else "?" for c in first)[:LONGEST_REASON]
 
 
 def save_checkpoint(model: keras.Model, path: str | Path) -> None:
@@ -110,9 +123,12 @@ def _read_architecture(path: Path) -> dict[str, Any]:
                 f"{path} holds no whole model (architecture and weights); "
                 "save one with model.save('NAME.h5')"
             )
+    if path.suffix != ".h5" or path.name.endswith(".weights.h5"):
+        # Keras reads a file by its name.
+        raise UserError(f"{path} must be named NAME.h5, and not NAME.weights.h5")
     try:
         config = json.loads(text)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise UserError(f"{path}: its architecture is not readable JSON") from None
     if not isinstance(config, dict) or not list(_layers(config)):
         raise UserError(f"{path}: its architecture is not a Keras functional model")
@@ -160,12 +176,13 @@ def _stored_size(config: dict[str, Any]) -> tuple[int, int] | None:
 def _refuse_other_layers(
     config: dict[str, Any], model: keras.Model, path: Path
 ) -> None:
-    known = {type(layer).__name__ for layer in _flatten(model)}
+    registered_name = keras.saving.get_registered_name
+    known = {registered_name(type(layer)) for layer in _flatten(model)}
     foreign = {str(layer.get("class_name")) for layer in _layers(config)} - known
     if foreign:
         raise UserError(
             f"{path} is refused: it holds layers that {model.name} does not have: "
-            f"{', '.join(sorted(foreign))}"
+            f"{_one_line(', '.join(sorted(foreign)))}"
         )
 
 
@@ -179,17 +196,27 @@ def _flatten(model: keras.Model) -> Iterator[keras.layers.Layer]:
 def _check_arrays(path: Path, model: keras.Model) -> None:
     """Checks what the file would make Keras read, before anything is read.
 
-    Linked and external arrays are not counted, so a file that relies on them is
-    refused as incomplete.
+    Every array must lie whole in this file: nothing is followed to another file, and
+    nothing can take more memory than the file is long.
     """
-    sizes = []
+    links, sizes = [], []
 
-    def collect(_: str, item: h5py.Group | h5py.Dataset) -> None:
-        if isinstance(item, h5py.Dataset) and not (item.external or item.is_virtual):
+    def check_item(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        if not isinstance(item, h5py.Dataset):
+            return
+        stored = item.id.get_storage_size()
+        if item.external or item.is_virtual or stored != item.nbytes:
+            raise UserError(f"{path} is refused: not all of its arrays lie in it")
+        if name.startswith("model_weights/"):
             sizes.append(item.size)
 
     with h5py.File(path) as file:
-        file["model_weights"].visititems(collect)
+        if "layer_names" in file.attrs:  # Keras would then not read model_weights
+            raise UserError(f"{path} is refused: it holds a second set of weights")
+        file.visititems_links(lambda _, link: links.append(link))
+        if not all(isinstance(link, h5py.HardLink) for link in links):
+            raise UserError(f"{path} is refused: it links to other places")
+        file.visititems(check_item)
     if sum(sizes) != model.count_params():
         raise UserError(
             f"{path} does not fit {model.name}: it holds {sum(sizes):,} weights, "
