@@ -287,7 +287,7 @@ def test_malformed_architecture(copy, text):
 
 
 def test_names_in_the_file_cannot_disturb_the_terminal(copy):
-    name = "Evil\n\x1b[2J" + 500 * "x"
+    name = "Evil\x1b[2J" + 500 * "x" + "\nmore"
     change_config(copy, lambda c: c["config"]["layers"].append({"class_name": name}))
     assert len(refusal(copy)) < len(str(copy)) + 300
 
