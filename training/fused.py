@@ -15,9 +15,12 @@ from training.recalibrate import batch_normalisations
 
 
 def fuse_batch_normalisation(network: keras.Model) -> None:
-    """Makes a network's batch normalisation layers use the fused kernel, in place."""
+    """Makes a network's Keras batch normalisations use the fused kernel, in place.
+
+    Layers of a class of their own, as PVTSeg's are, compute as they see fit.
+    """
     for layer in batch_normalisations(network):
-        if layer.axis in (-1, 3):
+        if type(layer) is keras.layers.BatchNormalization and layer.axis in (-1, 3):
             layer.call = functools.partial(_fused_call, layer)
 
 

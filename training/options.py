@@ -84,7 +84,8 @@ def new_options(given: dict[str, Any]) -> dict[str, Any]:
     if foreign:
         raise UserError(f"{', '.join(foreign)} does not belong to --model {model}")
     if given.get("demo"):
-        options |= {**DEMO_CHANGES, "data_path": [str(_shown(DEMO_PATH))]}
+        options |= {k: v for k, v in DEMO_CHANGES.items() if k in options}
+        options["data_path"] = [str(_shown(DEMO_PATH))]
     options |= given
     if options["encoder_weights"] == "none":
         options["encoder_weights"] = None
