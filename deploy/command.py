@@ -18,7 +18,7 @@ from deploy.quantise import write_int8
 from deploy.runtimes import Runtime, available_cores, load_runtime
 from models.checkpoints import Checkpoint, load_checkpoint
 
-CALIBRATION_FRAMES = 300
+CALIBRATION_FRAMES = 150
 COMPARED_FRAMES = 200
 TIMED_FRAMES = 50
 
@@ -28,6 +28,10 @@ def export_checkpoint(args: argparse.Namespace) -> int:
     check_format(args.format)
     size = tuple(args.image_size) if args.image_size else None
     checkpoint = load_checkpoint(args.model_path, image_size=size)
+    if checkpoint.name == "pvtseg" and args.format == "litert":
+        raise UserError(
+            "LiteRT has no erf, which PVTSeg's exact GELU needs; use --format openvino"
+        )
     size = checkpoint.image_size
     out = args.out or _default_path(args)
     if out.suffix != FORMATS[args.format][0]:

@@ -28,7 +28,7 @@ from data.cli import UserError, quiet_tensorflow, run_command  # noqa: E402
 
 ROUNDS = 10
 WARM_UP = 20
-CALIBRATION_FRAMES = 200
+CALIBRATION_FRAMES = 100
 DICE_FRAMES = 100
 MULTIPLICATIONS = 0.66e9  # of LGPS at 256×256
 
