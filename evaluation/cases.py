@@ -1,9 +1,10 @@
 """What an evaluation works on: cases of a test set, from arrays or from raw files."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -68,6 +69,25 @@ class CaseSet:
 
     def __len__(self) -> int:
         return len(self.names)
+
+
+class MapSource(Protocol):
+    """Where maps come from: `inference.Predictor` or `saved_maps.SavedMaps`.
+
+    Attributes:
+        label: what stands for the model in paths and tables.
+        source: the checkpoint, or the folder of maps.
+        images_per_second: speed of the network, None without one.
+    """
+
+    label: str
+    source: Path
+    images_per_second: float | None
+
+    def cases(
+        self, case_set: CaseSet, indices: Iterable[int] | None = None
+    ) -> Iterator[Case]:
+        """Yields cases (default: all) with their maps, in order, in flat memory."""
 
 
 def open_case_set(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.cases import CaseSet
+from evaluation.cases import CaseSet, MapSource
 from evaluation.figures import draw_side_by_side, pick_ranked
 from evaluation.results import write_text
 from evaluation.scoring import SetScores
@@ -17,7 +17,7 @@ from evaluation.tables import format_score, markdown_table
 
 def write_comparison(
     root: Path,
-    sources: Sequence,
+    sources: Sequence[MapSource],
     case_set: CaseSet,
     scores: dict[str, SetScores],
     seeds: bool = False,
@@ -26,7 +26,7 @@ def write_comparison(
 
     Args:
         root: the results root.
-        sources: where each model's maps come from (`evaluate.MapSource`).
+        sources: where each model's maps come from.
         case_set: the set all were scored on.
         scores: label → scores, in the order of `sources`.
         seeds: the models are one model trained with several seeds.

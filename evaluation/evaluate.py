@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol as Interface
 
 from tqdm import tqdm
 
 from data.images import silent_codecs
-from evaluation.cases import Case, CaseSet
+from evaluation.cases import Case, CaseSet, MapSource
 from evaluation.figures import draw_qualitative, pick_ranked
 from evaluation.protocol import Protocol
 from evaluation.protocols import DEFAULT_THRESHOLD
@@ -15,16 +14,6 @@ from evaluation.report import Gallery, write_report
 from evaluation.results import write_metrics, write_per_image, write_tables
 from evaluation.saved_maps import MapWriter
 from evaluation.scoring import SetScores, score_cases
-
-
-class MapSource(Interface):
-    """Where maps come from: `inference.Predictor` or `saved_maps.SavedMaps`."""
-
-    label: str
-    source: Path
-    images_per_second: float | None
-
-    def cases(self, case_set: CaseSet, indices=None) -> Iterator[Case]: ...
 
 
 def evaluate(
@@ -41,7 +30,7 @@ def evaluate(
         maps: yields the cases with their maps.
         case_set: the test set.
         protocols: what to score by.
-        folder: where the results go; made if missing.
+        folder: where the results go; see `results.claim_folder`.
         threshold: of the per-image facts and the pictures, if not 0.5.
         save_maps_to: folder for the maps as 8-bit PNGs, if wanted.
 
@@ -49,7 +38,6 @@ def evaluate(
         The scores, which hold no images.
     """
     threshold = DEFAULT_THRESHOLD if threshold is None else threshold
-    folder.mkdir(parents=True, exist_ok=True)
     gallery = Gallery(folder, threshold)
     writer = MapWriter(save_maps_to) if save_maps_to else None
 

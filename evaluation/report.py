@@ -12,6 +12,7 @@ from string import Template
 import cv2
 import numpy as np
 
+from data.cli import UserError
 from evaluation.anchors import find_anchors
 from evaluation.cases import Case
 from evaluation.panels import draw_panels
@@ -68,7 +69,8 @@ class Gallery:
         strip = np.concatenate([panels[name] for name in GALLERY_PANELS], axis=1)
         file = self.folder / picture_name(self.count)
         quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-        cv2.imwrite(str(file), cv2.cvtColor(strip, cv2.COLOR_RGB2BGR), quality)
+        if not cv2.imwrite(str(file), cv2.cvtColor(strip, cv2.COLOR_RGB2BGR), quality):
+            raise UserError(f"{file}: could not be written")
         self.count += 1
 
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from data.cli import UserError
-from evaluation.cases import CaseSet
+from evaluation.cases import CaseSet, MapSource
 from evaluation.scoring import SetScores
 from evaluation.slices import frame_findings, slice_scores
 from evaluation.statistics import intervals
@@ -30,20 +30,21 @@ def model_label(path: str | Path) -> str:
     return path.parent.name if path.stem == RUN_CHECKPOINT else path.stem
 
 
-def claim_folder(root: str | Path, maps, case_set: CaseSet) -> Path:
-    """Names the results folder, and refuses one that holds other things' scores.
+def claim_folder(root: str | Path, maps: MapSource, case_set: CaseSet) -> Path:
+    """Makes the results folder, and refuses one that holds other things' scores.
 
     Args:
         root: the results root.
-        maps: where the maps come from (`label`, `source`).
+        maps: where the maps come from.
         case_set: the set about to be scored.
 
     Raises:
-        UserError: the folder holds scores of another checkpoint or dataset of the same
-            name, which would be lost.
+        UserError: the folder cannot be made, or holds scores of another checkpoint or
+            dataset of the same name, which would be lost.
     """
     folder = Path(root) / maps.label / case_set.name
     metrics = folder / METRICS_FILE
+    make_folder(folder)
     try:
         before = json.loads(metrics.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -58,12 +59,22 @@ def claim_folder(root: str | Path, maps, case_set: CaseSet) -> Path:
     return folder
 
 
-def write_metrics(folder: Path, maps, case_set: CaseSet, scores: SetScores) -> dict:
+def make_folder(folder: Path) -> None:
+    """Makes a folder; `UserError` where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror})") from None
+
+
+def write_metrics(
+    folder: Path, maps: MapSource, case_set: CaseSet, scores: SetScores
+) -> dict:
     """Writes `metrics.json`, floats unrounded, and returns what it holds.
 
     Args:
         folder: the results folder.
-        maps: where the maps came from (`label`, `source`, `images_per_second`).
+        maps: where the maps came from.
         case_set: the scored set.
         scores: its scores.
     """

@@ -14,6 +14,7 @@ from data.pairs import IMAGE_SUFFIXES
 from data.parallel import map_in_order
 from evaluation.cases import Case, CaseSet
 from evaluation.protocol import at_original_size, stretch
+from evaluation.results import make_folder
 
 RANGES_FILE = "ranges.json"
 LOOKED_AT = 10  # maps read to tell which range of values a folder has
@@ -107,7 +108,7 @@ class MapWriter:
     def __init__(self, folder: Path):
         self.folder = folder
         self.ranges: dict[str, list[float]] = {}
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
 
     def add(self, case: Case) -> None:
         """Writes one case's map."""

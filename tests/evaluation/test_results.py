@@ -24,7 +24,6 @@ def case_set(make_case, make_case_set):
 def write(root, case_set, source):
     maps = SimpleNamespace(label="m", source=source, images_per_second=None)
     folder = claim_folder(root, maps, case_set)
-    folder.mkdir(parents=True, exist_ok=True)
     scores = score_cases([case_set.read(0)], build_protocols(["pvtseg"]))
     return write_metrics(folder, maps, case_set, scores)
 
@@ -46,6 +45,12 @@ def test_namesake_does_not_overwrite(tmp_path, case_set):
         write(tmp_path / "out", case_set, other)
     one.unlink()  # nobody can mean the lost checkpoint any more
     write(tmp_path / "out", case_set, other)
+
+
+def test_impossible_folder_is_named(tmp_path, case_set):
+    (tmp_path / "out").write_text("a file, not a folder")
+    with pytest.raises(UserError, match="out/m/toy: cannot be made"):
+        write(tmp_path / "out", case_set, tmp_path / "m.h5")
 
 
 def test_metrics_are_json_with_unrounded_floats(tmp_path, case_set):
