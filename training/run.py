@@ -70,12 +70,15 @@ def load_samples(
     return split_validation(train, options["val_fraction"], options["seed"])
 
 
-def build_trainer(options: dict[str, Any], image_size: tuple[int, int]) -> Segmenter:
+def build_trainer(
+    options: dict[str, Any], image_size: tuple[int, int], fused: bool = True
+) -> Segmenter:
     """Builds and compiles what is trained; call inside the strategy's scope.
 
     Args:
         options: the run's resolved options.
         image_size: `(H, W)` in pixels.
+        fused: batch normalisation by one kernel; the same numbers in less time.
 
     Returns:
         The compiled model with all of its variables created.
@@ -94,7 +97,8 @@ def build_trainer(options: dict[str, Any], image_size: tuple[int, int]) -> Segme
         network = build_model(name, shape, options["encoder_weights"], **model_options)
     except ValueError as error:
         raise UserError(str(error)) from error
-    fuse_batch_normalisation(network)
+    if fused:
+        fuse_batch_normalisation(network)
     if name == "pvtseg" or options["no_discriminator"]:
         trainer = Segmenter(network, options["binarised_val_loss"])
         optimizers = {}
