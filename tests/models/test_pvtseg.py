@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models import build_model
+from data.demo import draw_frame
+from losses.pvtseg import PVTSegLoss
+from models import INPUT_SPECS, build_model
 from models.pvtseg import AlignCornersUpSampling2D, FusedBatchNormalization
 from tools.check_parity import FIXTURE_SIZES, random_image, random_parameter
 from tools.convert_pth import convert
@@ -68,6 +70,23 @@ def test_save_and_load(model, tmp_path, name):
     resized = build_model("pvtseg", (64, 96, 3), encoder="pvt_v2_b0")
     resized.load_weights(path)
     assert np.allclose(resized(x), expected, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_learns_four_frames_by_heart():
+    keras.utils.set_random_seed(0)
+    frames = [draw_frame(seed, 64) for seed in range(4)]
+    x = INPUT_SPECS["pvtseg"].prepare(np.float32([image for image, _ in frames]))
+    y = np.float32([mask for _, mask in frames])[..., None]
+    model = build_model("pvtseg", (64, 64, 3), encoder="pvt_v2_b0")
+    model.compile(keras.optimizers.Adam(1e-3), loss=PVTSegLoss(), jit_compile=False)
+    for _ in range(10):
+        model.fit(x, y, batch_size=4, epochs=10, verbose=0)
+        predicted = model.predict(x, verbose=0) > 0.5
+        dice = 2 * (predicted * y).sum() / (predicted.sum() + y.sum())
+        if dice > 0.95:
+            return
+    pytest.fail(f"Dice {dice:.3f} after 100 steps")
 
 
 def test_mixed_precision_stays_finite_and_float32_outside():
