@@ -1,5 +1,6 @@
 """From frames to findings: sizes, boxes, borders, smoothing."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -44,6 +45,14 @@ def test_border_is_found_and_never_polyp(detector):
     assert finding.area_percent == pytest.approx(5.0, abs=1.5)
 
 
+def test_nothing_is_found_in_the_corners_of_a_round_view(detector):
+    frame = np.zeros((96, 96, 3), np.uint8)
+    cv2.circle(frame, (48, 48), 47, (120, 120, 120), cv2.FILLED)
+    frame[:10, :10] = (0, 255, 0)
+    finding = Segmenter(detector)(frame)
+    assert not finding.boxes and finding.probability.max() == 0
+
+
 def test_dark_lumen_belongs_to_the_view():
     frame = np.full((96, 96, 3), 90, np.uint8)
     frame[30:60, 30:60] = 5
@@ -53,10 +62,11 @@ def test_dark_lumen_belongs_to_the_view():
 
 def test_view_does_not_shrink_in_a_dark_moment():
     view = View()
-    bright = np.full((64, 64, 3), 200, np.uint8)
-    view.update(bright)
-    mask, _ = view.update(bright // 20)
-    assert mask.all()
+    frame = np.full((64, 64, 3), 200, np.uint8)
+    view.update(frame)
+    frame[:, :32] = 3
+    assert View().update(frame)[0].mean() == 0.5
+    assert view.update(frame)[0].all()
 
 
 def test_smoothing_remembers_and_forgets_at_a_cut(detector):
