@@ -115,8 +115,13 @@ def write_per_image(folder: Path, scores: SetScores) -> None:
 
 
 def write_tables(folder: Path, metrics: dict, scores: SetScores) -> str:
-    """Writes `README.md`, `table.md` and `table.tex`; returns the plain table."""
+    """Writes `README.md`, `table.md` and `table.tex`.
+
+    Returns:
+        The plain table and what each of its columns means.
+    """
     table = scores_table(metrics["protocols"])
+    table += f"\n\n{rules_list(scores.protocols)}"
     speed = metrics["images_per_second"]
     speed = f", {speed:.1f} images/s after warm-up" if speed else ""
     text = f"""# {metrics["model"]} on {metrics["dataset"]}
@@ -124,8 +129,6 @@ def write_tables(folder: Path, metrics: dict, scores: SetScores) -> str:
 {metrics["images"]} images{speed}.
 
 {table}
-
-{rules_list(scores.protocols)}
 
 {slices_table(metrics["slices"])}
 
