@@ -49,11 +49,14 @@ def main(args: argparse.Namespace) -> int:
         raise UserError(f"--smooth must be in [0, 1), received {args.smooth}")
     if not 0 < args.threshold < 1:
         raise UserError(f"--threshold must be in (0, 1), received {args.threshold}")
+    import cv2
+
     from deploy.predict import has_display, predict
     from deploy.runtimes import load_runtime
     from deploy.segment import Segmenter
     from deploy.sources import Video, open_source
 
+    cv2.setNumThreads(1)  # the pipeline's stages already fill the cores
     source = open_source(args.source)
     if args.smooth and not isinstance(source, Video):
         raise UserError("--smooth is for videos and cameras; pictures are independent")

@@ -40,7 +40,6 @@ def draw_overlay(frame: np.ndarray, finding: Finding) -> np.ndarray:
                 scale,
                 colour,
                 width,
-                cv2.LINE_AA,
             )
     return picture
 

@@ -143,18 +143,23 @@ def find_polyps(probability: np.ndarray, threshold: float, view_area: int) -> Fi
         view_area: pixels in the scope's view.
     """
     mask = (probability > threshold).astype(np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
+    if not mask.any():
+        return Finding(probability, mask, [], 0.0)
+    left, top, width, height = cv2.boundingRect(mask)  # labelling is slow: only there
+    found = mask[top : top + height, left : left + width]
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(found)
+    stats[:, cv2.CC_STAT_LEFT] += left
+    stats[:, cv2.CC_STAT_TOP] += top
     areas = stats[:, cv2.CC_STAT_AREA]
     order = [n for n in np.argsort(-areas) if n and areas[n] >= MIN_AREA * view_area]
     if len(order) < count - 1:
-        mask = np.isin(labels, order).astype(np.uint8)
+        found[...] = np.isin(labels, order)
     boxes = [tuple(int(v) for v in stats[n, : cv2.CC_STAT_AREA]) for n in order]
     area = 100 * float(areas[order].sum()) / max(int(view_area), 1)
     return Finding(probability, mask, boxes, area)
 
 
 def thumbnail(frame: np.ndarray) -> np.ndarray:
-    """The frame with its longer side at `THUMBNAIL` pixels."""
-    scale = THUMBNAIL / max(frame.shape[:2])
-    height, width = (max(1, round(side * scale)) for side in frame.shape[:2])
-    return cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
+    """Every n-th pixel of a frame, so that its longer side is about `THUMBNAIL`."""
+    step = max(1, max(frame.shape[:2]) // THUMBNAIL)
+    return np.ascontiguousarray(frame[::step, ::step])
