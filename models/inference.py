@@ -20,7 +20,7 @@ the maps no longer written and read back, 17 MB in float32.
 
 The main and the shortcut 1×1 convolution of a block read the same input and could be
 merged into one of twice the width. That saves no multiplication, and the split behind
-it costs a copy: 5–15 % slower in OpenVINO, ONNX Runtime and LiteRT. They stay twins.
+it costs a copy: 2–15 % slower in OpenVINO, ONNX Runtime and LiteRT. They stay twins.
 """
 
 import keras
