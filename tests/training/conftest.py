@@ -1,6 +1,7 @@
 """A prepared dataset small enough to train on in a test."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,8 @@ def run_train(tiny_dataset):
             stderr=subprocess.STDOUT,
             text=True,
             env={**os.environ, "TF_NUM_INTRAOP_THREADS": "1", **environment},
+            # Background jobs ignore Ctrl-C, and so would what they start.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         started.append(process)
         return process
