@@ -4,20 +4,20 @@
     python tools/bench.py --model_path best.h5 --data_path data/Kvasir-SEG --json b.json
 
 Each row is a process of its own, pinned to the given cores: latency of one 256×256
-frame at a time, throughput with parallel streams, start-up time and peak memory. Rows
+frame at a time, throughput with a stream per core, start-up time and peak memory. Rows
 are measured in turns, so that a disturbance hits all of them alike. int8 rows are
-calibrated on the dataset, or on demo frames. Dice is given beside the speed when a
-dataset is.
+calibrated on the dataset, or on demo frames. Dice, on the dataset's test set or on demo
+frames, stands beside the speed. Takes 6 minutes; what it is doing is written to
+standard error, and what is measured so far to the JSON file.
 """
 
 import argparse
 import json
-import multiprocessing
 import os
+import signal
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -25,34 +25,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np  # noqa: E402
 
 from data.cli import UserError, quiet_tensorflow, run_command  # noqa: E402
+from tools.bench_rows import IMAGE_SIZE, WARM_UP, Row, Worker  # noqa: E402
 
 ROUNDS = 10
-WARM_UP = 20
+PAUSE_S = 0.1  # lets the threads of the row before fall asleep
 CALIBRATION_FRAMES = 100
-DICE_FRAMES = 100
 MULTIPLICATIONS = 0.66e9  # of LGPS at 256×256
-
-
-@dataclass(frozen=True)
-class Row:
-    """One way to run the network.
-
-    Attributes:
-        runtime: its name.
-        rewrite: whether models/inference.py is applied.
-        precision: "float32", "bfloat16" or "int8".
-        file: what to load; the checkpoint for TensorFlow's own rows.
-    """
-
-    runtime: str
-    rewrite: bool
-    precision: str
-    file: str
-
-    @property
-    def title(self) -> str:
-        form = "rewritten" if self.rewrite else "as trained"
-        return f"{self.runtime}, {form}, {self.precision}"
+STARTED = time.perf_counter()
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -60,9 +39,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model_path", type=Path, required=True, help="LGPS .h5")
-    parser.add_argument("--data_path", type=Path, help="prepared dataset, for Dice")
+    parser.add_argument(
+        "--data_path", type=Path, help="prepared dataset, to calibrate and for Dice"
+    )
     parser.add_argument("--cores", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--frames", type=int, default=200, help="timed, per row")
+    parser.add_argument(
+        "--frames", type=int, default=200, help="timed, per row; at least 10"
+    )
     parser.add_argument("--json", type=Path, help="also write the table here")
     return parser.parse_args(argv)
 
@@ -74,12 +57,11 @@ def export_rows(args: argparse.Namespace, folder: Path) -> list[Row]:
     from deploy.quantise import write_int8
     from models.checkpoints import load_checkpoint
 
-    checkpoint = load_checkpoint(args.model_path, "lgps")
-    size = checkpoint.image_size
+    checkpoint = load_checkpoint(args.model_path, "lgps", image_size=IMAGE_SIZE)
     if args.data_path:
-        frames = dataset_frames(args.data_path, "train", size, CALIBRATION_FRAMES)
+        frames = dataset_frames(args.data_path, "train", IMAGE_SIZE, CALIBRATION_FRAMES)
     else:
-        frames = demo_frames(size)
+        frames = demo_frames(IMAGE_SIZE)
     source = str(args.model_path)
     rows = [
         Row("keras eager", False, "float32", source),
@@ -87,150 +69,99 @@ def export_rows(args: argparse.Namespace, folder: Path) -> list[Row]:
         Row("keras compiled", False, "float32", source),
         Row("keras compiled", True, "float32", source),
     ]
+    models = {
+        rewrite: build_export_model(checkpoint, rewrite=rewrite)
+        for rewrite in (False, True)
+    }
     for name in ("litert", "onnx", "openvino"):
         try:
             check_format(name)
         except UserError as error:
-            print(f"left out: {error}")
+            progress(f"left out: {error}")
             continue
-        for rewrite in (False, True):
-            model = build_export_model(checkpoint, rewrite=rewrite)
+        for rewrite, model in models.items():
             stem = f"{'rewritten' if rewrite else 'plain'}{FORMATS[name][0]}"
+            progress(f"exporting {stem}")
             write_model(model, folder / stem, name)
             rows.append(Row(name, rewrite, "float32", str(folder / stem)))
             if name == "openvino" and _has_bfloat16():
                 rows.append(Row(name, rewrite, "bfloat16", str(folder / stem)))
-            if rewrite:
-                write_int8(model, folder / f"int8_{stem}", name, frames.images)
-                rows.append(Row(name, True, "int8", str(folder / f"int8_{stem}")))
+        progress(f"exporting {name} int8")
+        int8_file = folder / f"int8{FORMATS[name][0]}"
+        write_int8(models[True], int8_file, name, frames.images)
+        rows.append(Row(name, True, "int8", str(int8_file)))
     return rows
 
 
-def serve(row: Row, args: argparse.Namespace, connection) -> None:
-    """A row's process: loads the model, then measures whenever it is told to."""
-    os.sched_setaffinity(0, args.cores)
-    start = time.perf_counter()
-    run = _load(row, len(args.cores))
-    frames = _test_frames(args)
-    run(frames.images[0])
-    ready = time.perf_counter() - start
-    connection.send(ready)
-    while (task := connection.recv()) != "end":
-        if task == "dice":
-            connection.send(_dice(run, frames))
-        elif task == "throughput":
-            connection.send(_throughput(row, run, frames.images, args))
-        else:
-            for index in range(WARM_UP if task == "warm up" else args.frames // ROUNDS):
-                start = time.perf_counter()
-                run(frames.images[index % len(frames.images)])
-                connection.send(time.perf_counter() - start)
-    connection.send(_peak_mb())
+def measure(rows: list[Row], args: argparse.Namespace, keep) -> list[dict]:
+    """Measures all rows in turns; a row that fails is named and left out.
+
+    Args:
+        rows: what to measure.
+        args: the command's options.
+        keep: called with the figures so far, after each round.
+
+    Returns:
+        One dictionary of figures a row.
+    """
+    workers = [Worker(row, args.cores, args.data_path) for row in rows]
+    try:
+        for worker in list(workers):
+            progress(f"starting {worker.row.title}")
+            _try(workers, worker, worker.start)
+        for turn in range(ROUNDS + 1):
+            progress(f"timing, round {turn} of {ROUNDS}" if turn else "warming up")
+            for worker in list(workers):
+                count = args.frames // ROUNDS if turn else WARM_UP
+                time.sleep(PAUSE_S)
+                seconds = _try(workers, worker, worker.ask, "latencies", count)
+                worker.seconds += (seconds or []) if turn else []
+            keep(_figures(workers))
+        for worker in list(workers):
+            progress(f"throughput and Dice of {worker.row.title}")
+            for name in ("throughput", "dice", "peak_mb"):
+                if worker in workers:
+                    worker.figures[name] = _try(workers, worker, worker.ask, name)
+        return _figures(workers)
+    except KeyboardInterrupt:
+        progress("interrupted; the table is of what was measured")
+        return _figures(workers)
+    finally:
+        for worker in workers:
+            worker.stop()
 
 
-def _load(row: Row, threads: int):
-    """Returns a function: frame `(H, W, 3)` uint8 → probability `(H, W)`."""
-    from deploy.runtimes import load_runtime, tensorflow_threads
-
-    if not row.runtime.startswith("keras"):
-        return load_runtime(row.file, threads, exact=row.precision == "float32")
-    quiet_tensorflow()
-    tensorflow_threads(threads)
-    import tensorflow as tf
-
-    from deploy.export import build_export_model
-    from models.checkpoints import load_checkpoint
-
-    checkpoint = load_checkpoint(row.file, "lgps")
-    model = build_export_model(checkpoint, rewrite=row.rewrite)
-    if row.runtime == "keras predict":
-        return lambda frame: model.predict(frame[None], verbose=0)[0, ..., 0]
-    call = model if row.runtime == "keras eager" else tf.function(model)
-    return lambda frame: call(tf.constant(frame[None])).numpy()[0, ..., 0]
+def _try(workers: list[Worker], worker: Worker, action, *details):
+    """Runs an action of a worker; one that fails leaves the list."""
+    try:
+        return action(*details)
+    except UserError as error:
+        progress(f"left out: {worker.row.title}: {error}")
+        worker.stop()
+        workers.remove(worker)
+        return None
 
 
-def _test_frames(args: argparse.Namespace):
-    from deploy.parity import dataset_frames, demo_frames
-
-    if args.data_path:
-        return dataset_frames(args.data_path, "test", (256, 256), DICE_FRAMES)
-    return demo_frames((256, 256))
-
-
-def _dice(run, frames) -> float:
-    found = np.stack([run(image) > 0.5 for image in frames.images])
-    return float(
-        2 * (found & (frames.masks > 0)).sum() / (found.sum() + frames.masks.sum())
-    )
-
-
-def _throughput(row: Row, run, images: np.ndarray, args: argparse.Namespace) -> float:
-    """Frames per second; in OpenVINO with one stream per core."""
-    count = args.frames // 2
-    if row.runtime != "openvino":
-        start = time.perf_counter()
-        for index in range(count):
-            run(images[index % len(images)])
-        return count / (time.perf_counter() - start)
-    import openvino
-
-    options = {"NUM_STREAMS": len(args.cores), "INFERENCE_NUM_THREADS": len(args.cores)}
-    if row.precision == "float32":
-        options["INFERENCE_PRECISION_HINT"] = "f32"
-    compiled = openvino.Core().compile_model(row.file, "CPU", options)
-    jobs = openvino.AsyncInferQueue(compiled, 2 * len(args.cores))
-    jobs.start_async([images[:1]])
-    jobs.wait_all()
-    start = time.perf_counter()
-    for index in range(count):
-        jobs.start_async([images[index % len(images)][None]])
-    jobs.wait_all()
-    return count / (time.perf_counter() - start)
-
-
-def measure(rows: list[Row], args: argparse.Namespace) -> list[dict]:
-    """Measures all rows in turns; returns one dictionary of figures a row."""
-    context = multiprocessing.get_context("spawn")
-    workers = []
-    for row in rows:
-        ours, theirs = context.Pipe()
-        process = context.Process(target=serve, args=(row, args, theirs), daemon=True)
-        process.start()
-        theirs.close()
-        workers.append((row, ours, process, ours.recv()))
-    times: dict[Row, list[float]] = {row: [] for row in rows}
-    for turn in range(ROUNDS + 1):
-        for row, pipe, *_ in workers:
-            pipe.send("warm up" if turn == 0 else "time")
-            count = WARM_UP if turn == 0 else args.frames // ROUNDS
-            taken = [pipe.recv() for _ in range(count)]
-            times[row] += taken if turn else []
+def _figures(workers: list[Worker]) -> list[dict]:
+    """The table so far: rows that have been timed."""
     results = []
-    for row, pipe, process, ready in workers:
-        milliseconds = 1e3 * np.array(times[row])
-        pipe.send("throughput")
-        throughput = pipe.recv()
-        pipe.send("dice")
-        dice = pipe.recv()
-        pipe.send("end")
-        memory = pipe.recv()
-        process.join()
-        p50 = float(np.median(milliseconds))
+    for worker in workers:
+        if not worker.seconds:
+            continue
+        p50, p95 = 1e3 * np.percentile(worker.seconds, (50, 95))
         results.append(
             {
-                "runtime": row.runtime,
-                "rewrite": row.rewrite,
-                "precision": row.precision,
-                "p50_ms": p50,
-                "p95_ms": float(np.percentile(milliseconds, 95)),
-                "min_ms": float(milliseconds.min()),
-                "fps": 1e3 / p50,
-                "throughput_fps": throughput,
-                "dice": dice,
-                "startup_s": ready,
-                "peak_mb": memory,
-                "gflops": 2 * MULTIPLICATIONS / p50 / 1e6,
+                "runtime": worker.row.runtime,
+                "rewrite": worker.row.rewrite,
+                "precision": worker.row.precision,
+                "p50_ms": float(p50),
+                "p95_ms": float(p95),
+                "min_ms": 1e3 * min(worker.seconds),
+                "fps": 1e3 / float(p50),
+                "frames": len(worker.seconds),
+                "gflops": 2 * MULTIPLICATIONS / float(p50) / 1e6,
             }
+            | worker.figures
         )
     return results
 
@@ -246,10 +177,9 @@ def sgemm_gflops() -> float:
     return 2 * side**3 / best / 1e9
 
 
-def _peak_mb() -> float:
-    """Peak memory of this process; `ru_maxrss` would count the parent's too."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+def progress(text: str) -> None:
+    """One line on standard error: seconds since the start, and what comes now."""
+    print(f"[{time.perf_counter() - STARTED:4.0f} s] {text}", file=sys.stderr)
 
 
 def _has_bfloat16() -> bool:
@@ -260,49 +190,74 @@ def _has_bfloat16() -> bool:
 
 
 def print_table(rows: list[dict], sgemm: float) -> None:
-    eager, plain = rows[0]["p50_ms"], None
-    for row in rows:
-        if (row["runtime"], row["rewrite"], row["precision"]) == (
-            "openvino",
-            False,
-            "float32",
-        ):
-            plain = row["p50_ms"]
-    print(
-        f"{'runtime':16}{'rewrite':8}{'precision':10}{'p50 ms':>8}{'p95':>8}{'min':>8}"
-        f"{'stream/s':>9}{'Dice':>8}{'start s':>8}{'MB':>6}{'GFLOP/s':>9}"
-        f"{'x eager':>8}{'x plain':>8}"
+    """Prints the figures; "-" where a row was not asked."""
+
+    def p50_of(*name) -> float | None:
+        for row in rows:
+            if (row["runtime"], row["rewrite"], row["precision"]) == name:
+                return row["p50_ms"]
+        return None
+
+    eager = p50_of("keras eager", False, "float32")
+    plain = p50_of("openvino", False, "float32")
+    columns = (
+        # title, width, decimals, value
+        ("p50 ms", 8, 1, lambda row: row["p50_ms"]),
+        ("p95", 8, 1, lambda row: row["p95_ms"]),
+        ("min", 8, 1, lambda row: row["min_ms"]),
+        ("streams/s", 10, 0, lambda row: row.get("throughput")),
+        ("Dice", 8, 4, lambda row: row.get("dice")),
+        ("start s", 8, 1, lambda row: row.get("startup_s")),
+        ("MB", 6, 0, lambda row: row.get("peak_mb")),
+        ("GFLOP/s", 9, 0, lambda row: row["gflops"]),
+        ("x eager", 8, 1, lambda row: eager and eager / row["p50_ms"]),
+        ("x plain", 8, 2, lambda row: plain and plain / row["p50_ms"]),
     )
+    titles = "".join(f"{title:>{width}}" for title, width, *_ in columns)
+    print(f"{'runtime':16}{'rewrite':8}{'precision':10}{titles}")
     for row in rows:
+        values = [(value(row), width, digits) for _, width, digits, value in columns]
         print(
             f"{row['runtime']:16}{'yes' if row['rewrite'] else 'no':8}"
-            f"{row['precision']:10}{row['p50_ms']:8.1f}{row['p95_ms']:8.1f}"
-            f"{row['min_ms']:8.1f}{row['throughput_fps']:9.0f}{row['dice']:8.4f}"
-            f"{row['startup_s']:8.1f}{row['peak_mb']:6.0f}{row['gflops']:9.0f}"
-            f"{eager / row['p50_ms']:8.1f}"
-            + (f"{plain / row['p50_ms']:8.2f}" if plain else "")
+            f"{row['precision']:10}"
+            + "".join(
+                f"{'-':>{width}}" if value is None else f"{value:{width}.{digits}f}"
+                for value, width, digits in values
+            )
         )
-    best = max(row["gflops"] for row in rows if row["precision"] == "float32")
-    print(
-        f"sgemm {sgemm:.0f} GFLOP/s on these cores; the best float32 row reaches "
-        f"{100 * best / sgemm:.0f} % of it"
-    )
+    speeds = [row["gflops"] for row in rows if row["precision"] == "float32"]
+    if speeds:
+        print(
+            f"sgemm {sgemm:.0f} GFLOP/s on these cores; the best float32 row reaches "
+            f"{100 * max(speeds) / sgemm:.0f} % of it"
+        )
 
 
-def main(args: argparse.Namespace) -> None:
+def main(args: argparse.Namespace) -> int:
+    """Exports, measures and prints; returns the exit code."""
+    if args.frames < ROUNDS:
+        raise UserError(f"--frames must be at least {ROUNDS}, received {args.frames}")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as `timeout` sends it
     os.sched_setaffinity(0, args.cores)
     quiet_tensorflow()
     from deploy.card import machine_name
 
+    sgemm = sgemm_gflops()
+    machine = {"cpu": machine_name(), "cores": args.cores, "sgemm_gflops": sgemm}
+
+    def keep(results: list[dict]) -> None:
+        if args.json:
+            table = {"machine": machine, "rows": results}
+            args.json.write_text(json.dumps(table) + "\n")
+
     with tempfile.TemporaryDirectory() as folder:
         rows = export_rows(args, Path(folder))
-        print(f"{machine_name()}, cores {args.cores}, load {os.getloadavg()[0]:.1f}")
-        results = measure(rows, args)
-    sgemm = sgemm_gflops()
-    print_table(results, sgemm)
-    if args.json:
-        machine = {"cpu": machine_name(), "cores": args.cores, "sgemm_gflops": sgemm}
-        args.json.write_text(json.dumps({"machine": machine, "rows": results}) + "\n")
+        print(f"{machine['cpu']}, cores {args.cores}, load {os.getloadavg()[0]:.1f}")
+        results = measure(rows, args, keep)
+    machine["sgemm_gflops"] = max(sgemm, sgemm_gflops())  # the better of two moments
+    keep(results)
+    print_table(results, machine["sgemm_gflops"])
+    return 0 if len(results) == len(rows) else 1
 
 
 if __name__ == "__main__":

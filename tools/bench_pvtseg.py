@@ -12,8 +12,11 @@ Keras runs as a `tf.function`, PyTorch eagerly in inference mode.
 import argparse
 import multiprocessing
 import resource
+import signal
 import statistics
 import time
+
+from data.cli import UserError, run_command
 
 WARM_UP_RUNS = 3
 PAUSE_SECONDS = 0.05  # lets the other process's threads fall asleep
@@ -36,6 +39,7 @@ def parse_args(argv=None):
 
 
 def main(args):
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as `timeout` sends it
     print(
         f"PVTSeg, {args.encoder}, {args.image_size}×{args.image_size}, {args.task}, "
         f"{args.threads} threads, {args.runs} runs taken in turn"
@@ -64,38 +68,56 @@ def race(args, batch_size: int) -> tuple[list[list[float]], list[float]]:
     for make_step in (keras_step, torch_step):
         ours, theirs = context.Pipe()
         worker = context.Process(
-            target=run_worker, args=(theirs, make_step, args, batch_size), daemon=True
+            target=run_worker,
+            args=(theirs, make_step, args, batch_size),
+            name=make_step.__name__.split("_")[0],
+            daemon=True,
         )
         worker.start()
         theirs.close()  # so that a worker that dies ends the wait for it
-        ours.recv()  # warmed up
+        answer(ours, worker)  # warmed up
         pipes.append(ours)
         workers.append(worker)
     seconds = [[], []]
     for _ in range(args.runs):
-        for pipe, times in zip(pipes, seconds, strict=True):
+        for pipe, worker, times in zip(pipes, workers, seconds, strict=True):
             pipe.send("run")
-            times.append(pipe.recv())
+            times.append(answer(pipe, worker))
             time.sleep(PAUSE_SECONDS)
     memory = []
     for pipe, worker in zip(pipes, workers, strict=True):
         pipe.send("stop")
-        memory.append(pipe.recv())
+        memory.append(answer(pipe, worker))
         worker.join()
     return seconds, memory
 
 
+def answer(pipe, worker):
+    """What a worker says next; one clear line when it has died instead."""
+    try:
+        return pipe.recv()
+    except EOFError:
+        worker.join()
+        raise UserError(
+            f"the {worker.name} process ended early (exit code {worker.exitcode}; "
+            "-9 means killed, often for lack of memory)"
+        ) from None
+
+
 def run_worker(pipe, make_step, args, batch_size):
     """Answers each "run" with the seconds one step took, "stop" with peak memory."""
-    step = make_step(args, batch_size)
-    for _ in range(WARM_UP_RUNS):
-        step()
-    pipe.send("ready")
-    while pipe.recv() == "run":
-        start = time.perf_counter()
-        step()
-        pipe.send(time.perf_counter() - start)
-    pipe.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    try:
+        step = make_step(args, batch_size)
+        for _ in range(WARM_UP_RUNS):
+            step()
+        pipe.send("ready")
+        while pipe.recv() == "run":
+            start = time.perf_counter()
+            step()
+            pipe.send(time.perf_counter() - start)
+        pipe.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    except (EOFError, ConnectionError, KeyboardInterrupt):
+        pass  # the benchmark was stopped; it says so itself
 
 
 def keras_step(args, batch_size):
@@ -167,6 +189,4 @@ def torch_step(args, batch_size):
 
 
 if __name__ == "__main__":
-    from data.cli import run_command
-
     run_command(lambda: main(parse_args()))
