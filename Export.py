@@ -12,7 +12,7 @@ kept: a file that differs is deleted, and the exit code is 1.
 import argparse
 from pathlib import Path
 
-from data.cli import UserError, quiet_tensorflow, run_command
+from data.cli import UserError, model_path, quiet_tensorflow, run_command
 
 FORMATS = ("openvino", "onnx", "litert", "saved_model")
 
@@ -21,7 +21,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model_path", type=Path, required=True, help="a .h5")
+    parser.add_argument(
+        "--model_path",
+        type=model_path,
+        default="lgps",
+        help="a .h5; default lgps, the shipped weights",
+    )
     parser.add_argument("--format", choices=FORMATS, default="openvino")
     parser.add_argument(
         "--out", type=Path, help="file or, for saved_model, folder to write"

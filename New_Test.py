@@ -14,7 +14,7 @@ with their figure side by side and their differences tested.
 import argparse
 from pathlib import Path
 
-from data.cli import UserError, run_command
+from data.cli import UserError, model_path, run_command
 from evaluation.command import (
     AT_ORIGINAL_SIZE,
     describe,
@@ -30,9 +30,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--data_path", required=True, metavar="D", help="the dataset's folder"
     )
-    what = parser.add_mutually_exclusive_group(required=True)
+    what = parser.add_mutually_exclusive_group()
     what.add_argument(
-        "--model_path", nargs="+", metavar="X.h5", help="trained checkpoints"
+        "--model_path",
+        nargs="+",
+        type=model_path,
+        default=[model_path("lgps")],
+        metavar="X.h5",
+        help="trained checkpoints; default lgps, the shipped weights",
     )
     what.add_argument(
         "--predictions",
@@ -52,7 +57,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="the checkpoints are one model trained with several seeds: give mean ± sd",
     )
     args = parser.parse_args(argv)
-    if args.seeds and len(args.model_path or args.predictions) < 2:
+    if args.seeds and len(args.predictions or args.model_path) < 2:
         parser.error("--seeds needs at least two checkpoints")
     if args.predictions and (args.tta or args.refine or args.threshold == "auto"):
         parser.error("--tta, --refine and --threshold auto need a model")
@@ -67,7 +72,7 @@ def main(args: argparse.Namespace) -> None:
     from evaluation.results import claim_folder, model_label
     from evaluation.saved_maps import SavedMaps
 
-    labels = [model_label(path) for path in args.model_path or args.predictions]
+    labels = [model_label(path) for path in args.predictions or args.model_path]
     if len(set(labels)) < len(labels):
         raise UserError(
             "the models' names must differ, as their results would be written to one "

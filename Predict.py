@@ -12,7 +12,7 @@ What is read until a fault is kept; the exit code is then 1. Not a medical devic
 import argparse
 from pathlib import Path
 
-from data.cli import UserError, quiet_tensorflow, run_command
+from data.cli import UserError, model_path, quiet_tensorflow, run_command
 
 RESULTS = Path(__file__).resolve().parent / "results" / "predictions"
 
@@ -27,7 +27,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="image, folder, video file, camera number or quoted glob",
     )
     parser.add_argument(
-        "--model_path", type=Path, required=True, help=".h5, or a file of Export.py"
+        "--model_path",
+        type=model_path,
+        default="lgps",
+        help=".h5, or a file of Export.py; default lgps, the shipped weights",
     )
     parser.add_argument("--out_dir", type=Path, help=f"default: {RESULTS}/<source>")
     parser.add_argument("--threshold", type=float, default=0.5)

@@ -13,7 +13,7 @@ per_image.csv, qualitative.png, report.html, table.md and table.tex.
 import argparse
 from pathlib import Path
 
-from data.cli import UserError, run_command
+from data.cli import UserError, model_path, run_command
 from evaluation.command import (
     AT_ORIGINAL_SIZE,
     describe,
@@ -29,7 +29,11 @@ DATA_FOLDER = Path(__file__).resolve().parent / "data"
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     parser.add_argument(
-        "--model_path", required=True, metavar="X.h5", help="the trained checkpoint"
+        "--model_path",
+        type=model_path,
+        default="lgps",
+        metavar="X.h5",
+        help="the trained checkpoint; default lgps, the shipped weights",
     )
     parser.add_argument(
         "--data_path",

@@ -28,8 +28,10 @@ from training.options import (
 from training.recipes import RECIPES, Recipe
 
 CHOICES = {
-    "augmentation": ("none", "lgps", "pvtseg"),
-    "monitor": ("val_loss", "val_dice", "val_iou"),
+    "augmentation": ("none", "lgps", "mild", "wide", "pvtseg"),
+    "schedule": ("plateau", "cosine"),
+    "loss": ("lgps", "pvtseg", "structure"),
+    "monitor": ("val_loss", "val_dice", "val_iou", "last"),
     "precision": ("auto", "float32", "mixed_float16", "mixed_bfloat16"),
     "strategy": ("auto", "none", "mirrored", "multiworker"),
     "crf": ("published", "meanfield"),
@@ -55,6 +57,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "default: part of the training images, whole video sequences at a time",
     )
     add("--val_fraction", type=_number(float, 0, 1), help="that part, default 0.1")
+    add(
+        "--train_on_validation",
+        action="store_true",
+        help="train on the validation part too, for a last run after all is chosen",
+    )
     add("--demo", action="store_true", help="train on drawn frames, quick settings")
     add("--name", help="the run's name; default: model and time")
     add(
@@ -64,6 +71,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--resume", action="store_true", help="take up the run in that folder")
     add("--overwrite", action="store_true", help="replace a run in that folder")
     add("--image_size", type=_number(int, 1), help="side, default: as prepared")
+    add(
+        "--stages",
+        nargs="+",
+        type=_stage,
+        metavar="SIZE:EPOCHS",
+        help="train at several sizes, one after the other",
+    )
     add("--no_shuffle", action="store_true", help="keep the order of the arrays")
     add("--encoder_weights", help="none (default), imagenet (LGPS) or a weights file")
     add("--precision", choices=CHOICES["precision"], help="default auto")
@@ -73,6 +87,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     recipe = parser.add_argument_group("recipe (default: as published for the model)")
     for field in fields(Recipe):
         values = [(name, getattr(r, field.name)) for name, r in RECIPES.items()]
+        if field.type is bool:
+            recipe.add_argument(f"--{field.name}", action="store_true")
+            continue
         recipe.add_argument(
             f"--{field.name}",
             type=str if field.type is str else _number(field.type, 0),
@@ -111,6 +128,14 @@ def _number(kind: Callable, low: float, high: float = float("inf")) -> Callable:
 
     parse.__name__ = kind.__name__
     return parse
+
+
+def _stage(text: str) -> list[int]:
+    """An argparse type: `SIZE:EPOCHS`."""
+    side, _, epochs = text.partition(":")
+    if not (side.isdecimal() and epochs.isdecimal() and int(side) and int(epochs)):
+        raise argparse.ArgumentTypeError(f"{text} is not SIZE:EPOCHS, such as 128:20")
+    return [int(side), int(epochs)]
 
 
 def main(args: argparse.Namespace) -> int:

@@ -20,6 +20,7 @@ class Augmentation:
         rotation: largest angle either way, degrees.
         rotation_probability: how often it is turned.
         zoom: smallest side of the random crop, as a share of the frame; 1 = no crop.
+        zoom_out: the largest; above 1 the frame shrinks within a black border.
         brightness: largest shift, as a share of the range 0–255.
         contrast, saturation: largest change of the factor around 1.
         hue: largest shift, degrees on the colour circle.
@@ -36,6 +37,7 @@ class Augmentation:
     rotation: float = 0.0
     rotation_probability: float = 1.0
     zoom: float = 1.0
+    zoom_out: float = 1.0
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
@@ -59,6 +61,29 @@ AUGMENTATIONS = {
         contrast=0.2,
         saturation=0.2,
         hue=5,
+        elastic_probability=0.2,
+    ),
+    "mild": Augmentation(
+        flip_x=0.5,
+        flip_y=0.5,
+        quarter_turns=True,
+        zoom=0.7,
+        brightness=0.1,
+        contrast=0.1,
+        saturation=0.1,
+        hue=4,
+    ),
+    "wide": Augmentation(
+        flip_x=0.5,
+        flip_y=0.5,
+        quarter_turns=True,
+        rotation=15,
+        zoom=0.6,
+        zoom_out=1.4,
+        brightness=0.15,
+        contrast=0.3,
+        saturation=0.3,
+        hue=8,
         elastic_probability=0.2,
     ),
     # The four published for PVTSeg, each with probability 0.3.
@@ -134,9 +159,9 @@ def _random_matrix(height, width, augmentation, rng) -> np.ndarray:
     turns = rng.integers(4)
     if augmentation.quarter_turns and height == width:
         angle += 90.0 * turns
-    zoom = rng.uniform(augmentation.zoom, 1.0)
-    # Place of the crop's centre: anywhere such that the crop stays in the frame.
-    slack = (1 - zoom) * np.array([width - 1, height - 1]) / 2
+    zoom = rng.uniform(augmentation.zoom, augmentation.zoom_out)
+    # Place of the crop's centre: anywhere such that crop or frame holds the other.
+    slack = abs(1 - zoom) * np.array([width - 1, height - 1]) / 2
     shift_x, shift_y = rng.uniform(-slack, slack)
     mirror_x = -1.0 if rng.random() < augmentation.flip_x else 1.0
     mirror_y = -1.0 if rng.random() < augmentation.flip_y else 1.0

@@ -4,12 +4,22 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 INTERRUPTED_EXIT_CODE = 130
+# Trained weights that come with this repository, by the name commands know them by.
+SHIPPED_WEIGHTS = {
+    "lgps": Path(__file__).resolve().parents[1] / "weights" / "lgps_kvasir_clinicdb.h5"
+}
 
 
 class UserError(ValueError):
     """The user's input is wrong; the message is one line that names what and where."""
+
+
+def model_path(text: str) -> Path:
+    """An argparse type: the path of a model; `lgps` stands for the shipped weights."""
+    return SHIPPED_WEIGHTS.get(text, Path(text))
 
 
 def quiet_tensorflow() -> None:

@@ -39,7 +39,8 @@ class BestCheckpoints(keras.callbacks.Callback):
 
     Args:
         folder: the run's folder.
-        monitor: name of the value; `val_loss` goes down, scores go up.
+        monitor: name of the value; `val_loss` goes down, scores go up; `last` takes
+            every epoch for the best so far.
     """
 
     def __init__(self, folder: Path, monitor: str):
@@ -50,7 +51,7 @@ class BestCheckpoints(keras.callbacks.Callback):
         self.best_epoch: int | None = None
 
     def on_epoch_end(self, epoch, logs=None):
-        value = float(logs[self.monitor])
+        value = float(logs["val_dice" if self.monitor == "last" else self.monitor])
         if self.best is not None and not self._is_better(value):
             return
         self.best, self.best_epoch = value, epoch
@@ -63,6 +64,8 @@ class BestCheckpoints(keras.callbacks.Callback):
             old.unlink()
 
     def _is_better(self, value: float) -> bool:
+        if self.monitor == "last":
+            return True
         return value < self.best if self.monitor == "val_loss" else value > self.best
 
     def _history(self) -> list[Path]:
@@ -107,20 +110,25 @@ class RunLog(keras.callbacks.Callback):
         self.history: list[dict[str, float]] = []
         self._counters: dict[str, Any] = {}
 
-    def restore(self, model: keras.Model) -> int:
-        """Takes up a saved run; returns the number of epochs it has done."""
+    def restore(self, model: keras.Model) -> None:
+        """Takes up a saved run."""
         progress = load_state(self.folder / STATE_FILE, model)
         self.history = progress["history"]
         self.checkpoints.best = progress["best"]
         self.checkpoints.best_epoch = progress["best_epoch"]
         self._counters = progress["counters"]
-        return len(self.history)
+
+    def forget_the_best(self) -> None:
+        """Before another image size: values at two sizes cannot be compared."""
+        self.checkpoints.best = self.checkpoints.best_epoch = None
+        self._counters = {}
 
     def on_train_begin(self, logs=None):
         restore_counters(self.others, self._counters)
 
     def on_epoch_end(self, epoch, logs=None):
         row = {name: float(np.mean(value)) for name, value in logs.items()}
+        row["learning_rate"] = float(self.model.optimizer.learning_rate)
         self.history.append({"epoch": epoch + 1, **row})
         progress = {
             "history": self.history,

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "data"
 DEMO_PATH = DATA / "demo"
 CONFIG_FILE = "config.json"
+VALIDATION_FILE = "validation.json"
 
 DEFAULTS = {
     "model": "lgps",
@@ -23,7 +24,9 @@ DEFAULTS = {
     "data_path": None,
     "val_data_path": None,
     "val_fraction": 0.1,
+    "train_on_validation": False,
     "image_size": None,
+    "stages": None,
     "no_shuffle": False,
     "encoder_weights": None,
     "precision": "auto",
@@ -87,6 +90,10 @@ def new_options(given: dict[str, Any]) -> dict[str, Any]:
         options |= {k: v for k, v in DEMO_CHANGES.items() if k in options}
         options["data_path"] = [str(_shown(DEMO_PATH))]
     options |= given
+    if options["stages"]:
+        if "epochs" in given or options["image_size"]:
+            raise UserError("--stages takes the place of --epochs and --image_size")
+        options["epochs"] = sum(epochs for _, epochs in options["stages"])
     if options["encoder_weights"] == "none":
         options["encoder_weights"] = None
     if not options["data_path"]:
@@ -113,10 +120,13 @@ def saved_options(folder: Path, given: dict[str, Any]) -> dict[str, Any]:
         saved = json.loads(path.read_text())["options"]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is not a run's configuration: {error}") from error
+    changeable = set(CHANGEABLE)
+    if saved.get("stages") or saved.get("schedule") == "cosine":
+        changeable.remove("epochs")  # the schedule was laid out for them
     changed = [
         f"--{name} {value} (was {saved.get(name)})"
         for name, value in given.items()
-        if name not in CHANGEABLE and saved.get(name) != value
+        if name not in changeable and saved.get(name) != value
     ]
     if changed:
         raise UserError(f"The run in {folder} cannot go on with {', '.join(changed)}")

@@ -13,12 +13,22 @@ class Recipe:
         learning_rate: Adam's, at the start.
         beta_1: Adam's first decay.
         clipvalue: limit of each gradient component; 0 for none.
-        monitor: validation value that picks the best checkpoint.
-        plateau_factor, plateau_patience, min_learning_rate: the learning rate is
+        schedule: of the learning rate, `plateau` or `cosine`.
+        plateau_factor, plateau_patience: under `plateau`, the learning rate is
             multiplied by the factor when the validation loss has not improved for
-            so many epochs, down to the minimum.
+            so many epochs.
+        warmup_epochs: under `cosine`, epochs over which it first rises from 0.
+        min_learning_rate: where it ends, under either.
+        encoder_lr_factor: the encoder's learning rate as a share of the rest's.
+        ema: decay per step of the moving average of the weights, which is what is
+            validated and saved; 0: the weights themselves.
+        loss: `lgps`, `pvtseg` or `structure` (PraNet's).
+        monitor: validation value that picks the best checkpoint; `last`: the last
+            epoch is the best.
         early_stop_patience: epochs without a better monitored value; 0: never.
         augmentation: name in `data.augment.AUGMENTATIONS`.
+        bn_momentum: of every batch normalisation; 0: as the layers are built.
+        freeze_encoder_bn: keep the encoder's batch normalisations as loaded.
         bn_recalibrate: training images over which batch normalisation statistics are
             re-estimated before each validation; 0 keeps the moving averages.
         seed: of order, augmentation, split and initial weights.
@@ -29,12 +39,19 @@ class Recipe:
     learning_rate: float
     beta_1: float
     clipvalue: float
-    monitor: str
+    schedule: str
     plateau_factor: float
     plateau_patience: int
+    warmup_epochs: int
     min_learning_rate: float
+    encoder_lr_factor: float
+    ema: float
+    loss: str
+    monitor: str
     early_stop_patience: int
     augmentation: str
+    bn_momentum: float
+    freeze_encoder_bn: bool
     bn_recalibrate: int
     seed: int
 
@@ -48,12 +65,19 @@ RECIPES = {
         learning_rate=3e-4,
         beta_1=0.5,
         clipvalue=1.0,
-        monitor="val_loss",
+        schedule="plateau",
         plateau_factor=0.5,
         plateau_patience=3,
+        warmup_epochs=0,
         min_learning_rate=1e-6,
+        encoder_lr_factor=1.0,
+        ema=0.0,
+        loss="lgps",
+        monitor="val_loss",
         early_stop_patience=0,
         augmentation="lgps",
+        bn_momentum=0.0,
+        freeze_encoder_bn=False,
         bn_recalibrate=256,
         seed=42,
     ),
@@ -64,12 +88,19 @@ RECIPES = {
         learning_rate=1e-4,
         beta_1=0.9,
         clipvalue=0.0,
-        monitor="val_dice",
+        schedule="plateau",
         plateau_factor=0.1,
         plateau_patience=5,
+        warmup_epochs=0,
         min_learning_rate=0.0,
+        encoder_lr_factor=1.0,
+        ema=0.0,
+        loss="pvtseg",
+        monitor="val_dice",
         early_stop_patience=50,
         augmentation="pvtseg",
+        bn_momentum=0.0,
+        freeze_encoder_bn=False,
         bn_recalibrate=0,
         seed=42,
     ),

@@ -19,7 +19,7 @@ from data.pipeline import (
 )
 from data.samples import Samples, split_validation
 from evaluation.cases import Case
-from losses import LGPSLoss, PVTSegLoss
+from losses import LGPSLoss, PVTSegLoss, StructureLoss
 from models import INPUT_SPECS, build_model
 from models.checkpoints import load_checkpoint
 from models.discriminator import build_discriminator
@@ -34,19 +34,20 @@ from training.callbacks import (
 from training.devices import is_chief, make_strategy, set_memory_growth, set_precision
 from training.fused import fuse_batch_normalisation
 from training.gan import LGPSGAN
-from training.options import CONFIG_FILE
-from training.recalibrate import BatchNormRecalibration
-from training.segmenter import Segmenter
-from training.state import STATE_FILE
+from training.optimizer import encoder_of, make_optimizer
+from training.options import CONFIG_FILE, VALIDATION_FILE
+from training.recalibrate import BatchNormRecalibration, batch_normalisations
+from training.segmenter import MULTI_WORKER, Segmenter
+from training.state import STATE_FILE, saved_epochs
 from training.threshold import choose_threshold
 
-VALIDATION_FILE = "validation.json"
 # All that a run writes, so that --overwrite removes nothing else.
 RUN_FILES = (
     *("*.h5", "config.json", "validation.json", "log.csv", "*.png"),
     *("tensorboard", ".*.partial*"),
 )
 PICTURED_SAMPLES = 4
+LOSSES = {"lgps": LGPSLoss, "pvtseg": PVTSegLoss, "structure": StructureLoss}
 
 
 def load_samples(
@@ -67,11 +68,15 @@ def load_samples(
     if options["val_data_path"]:
         paths = options["val_data_path"]
         return train, Samples([load_prepared(path, "test") for path in paths])
-    return split_validation(train, options["val_fraction"], options["seed"])
+    kept, validation = split_validation(train, options["val_fraction"], options["seed"])
+    return train if options["train_on_validation"] else kept, validation
 
 
 def build_trainer(
-    options: dict[str, Any], image_size: tuple[int, int], fused: bool = True
+    options: dict[str, Any],
+    image_size: tuple[int, int],
+    fused: bool = True,
+    steps_per_epoch: int = 1,
 ) -> Segmenter:
     """Builds and compiles what is trained; call inside the strategy's scope.
 
@@ -79,6 +84,7 @@ def build_trainer(
         options: the run's resolved options.
         image_size: `(H, W)` in pixels.
         fused: batch normalisation by one kernel; the same numbers in less time.
+        steps_per_epoch: for the schedule of the learning rate.
 
     Returns:
         The compiled model with all of its variables created.
@@ -97,6 +103,7 @@ def build_trainer(
         network = build_model(name, shape, options["encoder_weights"], **model_options)
     except ValueError as error:
         raise UserError(str(error)) from error
+    set_batch_normalisation(options, network)
     if fused:
         fuse_batch_normalisation(network)
     if name == "pvtseg" or options["no_discriminator"]:
@@ -110,19 +117,23 @@ def build_trainer(
             from_logits=options["crf"] == "meanfield",
             binarised_val_loss=options["binarised_val_loss"],
         )
-        optimizers = {"discriminator_optimizer": _adam(options)}
-    loss = LGPSLoss() if name == "lgps" else PVTSegLoss()
-    trainer.compile(_adam(options), loss, **optimizers)
+        optimizers = {
+            "discriminator_optimizer": make_optimizer(options, steps_per_epoch)
+        }
+    optimizer = make_optimizer(options, steps_per_epoch, network)
+    trainer.compile(optimizer, LOSSES[options["loss"]](), **optimizers)
     trainer.build()
     return trainer
 
 
-def _adam(options: dict[str, Any]) -> keras.optimizers.Adam:
-    return keras.optimizers.Adam(
-        learning_rate=options["learning_rate"],
-        beta_1=options["beta_1"],
-        clipvalue=options["clipvalue"] or None,
-    )
+def set_batch_normalisation(options: dict[str, Any], network: keras.Model) -> None:
+    """Freezes the encoder's batch normalisations, sets the momentum, as asked for."""
+    if options["freeze_encoder_bn"]:
+        for layer in batch_normalisations(encoder_of(network)):
+            layer.trainable = False
+    if options["bn_momentum"]:
+        for layer in batch_normalisations(network):
+            layer.momentum = options["bn_momentum"]
 
 
 def train(
@@ -154,51 +165,81 @@ def train(
     keras.utils.set_random_seed(options["seed"])
     precision = set_precision(options["precision"])
     train_samples, val_samples = load_samples(options)
-    side = options["image_size"]
-    image_size = (side, side) if side else train_samples.image_size
+    stages = stages_of(options, train_samples.image_size)
+    if len(stages) > 1 and isinstance(strategy, MULTI_WORKER):
+        raise UserError("--stages cannot be shared among several workers")
     print(
         f"{len(train_samples)} training and {len(val_samples)} validation images at "
-        f"{image_size[0]}×{image_size[1]}, {precision}, "
+        f"{', '.join(f'{h}×{w}' for (h, w), _, _ in stages)}, {precision}, "
         f"{strategy.num_replicas_in_sync} device(s)"
     )
-    with strategy.scope():
-        trainer = build_trainer(options, image_size)
-    callbacks, log = make_callbacks(
-        options, folder, train_samples, val_samples, image_size, is_chief(strategy)
-    )
-    done = 0
-    if resume and (folder / STATE_FILE).is_file():
-        done = log.restore(trainer)
+    done = saved_epochs(folder / STATE_FILE) if resume else 0
+    if done:
         print(f"Resuming {folder} after epoch {done}")
 
     spec = INPUT_SPECS[options["model"]]
     several = strategy.num_replicas_in_sync > 1
-    if done < options["epochs"]:
-        trainer.fit(
-            training_dataset(
-                train_samples,
-                spec,
-                image_size,
-                options["batch_size"],
-                AUGMENTATIONS[options["augmentation"]],
-                options["seed"],
-                shuffle=not options["no_shuffle"],
-                first_epoch=done,
-                full_batches=several,
-            ),
-            validation_data=evaluation_dataset(
-                val_samples, spec, image_size, options["batch_size"], several
-            ),
-            steps_per_epoch=steps_per_epoch(train_samples, options["batch_size"]),
-            initial_epoch=done,
-            epochs=options["epochs"],
-            callbacks=callbacks,
-            shuffle=False,  # the dataset does it
-            verbose=verbose,
+    steps = steps_per_epoch(train_samples, options["batch_size"])
+    for image_size, first, end in stages:
+        if done >= end and end != options["epochs"]:
+            continue
+        with strategy.scope():
+            trainer = build_trainer(options, image_size, steps_per_epoch=steps)
+        callbacks, log = make_callbacks(
+            options, folder, train_samples, val_samples, image_size, is_chief(strategy)
         )
+        if done:
+            log.restore(trainer)
+        if done == first:
+            log.forget_the_best()
+        if done < end:
+            trainer.fit(
+                training_dataset(
+                    train_samples,
+                    spec,
+                    image_size,
+                    options["batch_size"],
+                    AUGMENTATIONS[options["augmentation"]],
+                    options["seed"],
+                    shuffle=not options["no_shuffle"],
+                    first_epoch=done,
+                    full_batches=several,
+                ),
+                validation_data=evaluation_dataset(
+                    val_samples, spec, image_size, options["batch_size"], several
+                ),
+                steps_per_epoch=steps,
+                initial_epoch=done,
+                epochs=end,
+                callbacks=callbacks,
+                shuffle=False,  # the dataset does it
+                verbose=verbose,
+            )
+        done = end
     if is_chief(strategy):
         finish(options, folder, val_samples, log)
     return trainer
+
+
+def stages_of(
+    options: dict[str, Any], prepared_size: tuple[int, int]
+) -> list[tuple[tuple[int, int], int, int]]:
+    """The image sizes of a run, each with its first epoch and the one after its last.
+
+    Args:
+        options: the run's resolved options.
+        prepared_size: `(H, W)` of the prepared datasets, pixels.
+    """
+    if not options["stages"]:
+        side = options["image_size"]
+        return [((side, side) if side else prepared_size, 0, options["epochs"])]
+    ends = np.cumsum([epochs for _, epochs in options["stages"]]).tolist()
+    return [
+        ((side, side), first, end)
+        for (side, _), first, end in zip(
+            options["stages"], [0, *ends], ends, strict=False
+        )
+    ]
 
 
 def prepare_folder(
@@ -247,16 +288,19 @@ def make_callbacks(
         The callbacks, and the one among them that keeps the run's state.
     """
     spec = INPUT_SPECS[options["model"]]
-    callbacks = [
-        keras.callbacks.ReduceLROnPlateau(
-            monitor="val_loss",
-            factor=options["plateau_factor"],
-            patience=options["plateau_patience"],
-            min_delta=0.0,
-            min_lr=options["min_learning_rate"],
-        ),
-        StopOnNaN(),
-    ]
+    callbacks = [StopOnNaN()]
+    if options["schedule"] == "plateau":
+        callbacks.append(
+            keras.callbacks.ReduceLROnPlateau(
+                monitor="val_loss",
+                factor=options["plateau_factor"],
+                patience=options["plateau_patience"],
+                min_delta=0.0,
+                min_lr=options["min_learning_rate"],
+            )
+        )
+    if options["ema"]:
+        callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
     if options["bn_recalibrate"]:
         some = np.random.default_rng(options["seed"]).permutation(len(train_samples))
         some = np.sort(some[: options["bn_recalibrate"]])
@@ -309,14 +353,15 @@ def finish(
         load_checkpoint(folder / BEST_FILE), val_samples, options["batch_size"]
     )
     scores["epoch"] = log.checkpoints.best_epoch + 1
+    scores["trained_on"] = options["train_on_validation"]
     write_json(scores, folder / VALIDATION_FILE)
     command = f"python Test.py --model_path {folder / BEST_FILE}"
     if options["demo"]:
         command += f" --data_path {options['data_path'][0]}"
     print(
-        f"Best {options['monitor']} {log.checkpoints.best:.4f} in epoch "
-        f"{scores['epoch']}: mean Dice {scores['dice_at_0.5']:.4f} on "
-        f"{scores['images']} validation images "
+        f"Best epoch ({options['monitor']}): {scores['epoch']}; mean Dice "
+        f"{scores['dice_at_0.5']:.4f} on {scores['images']} validation images"
+        f"{', trained on too' if options['train_on_validation'] else ''} "
         f"({scores['dice']:.4f} at threshold {scores['threshold']:.2f}).\n"
         f"Look at {folder / 'samples.png'} and {folder / 'curves.png'}.\n"
         f"Next: {command}"

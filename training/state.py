@@ -21,6 +21,8 @@ STATE_FILE = "state.h5"
 CALLBACK_COUNTERS = {
     keras.callbacks.ReduceLROnPlateau: ("wait", "best", "cooldown_counter"),
     keras.callbacks.EarlyStopping: ("wait", "best", "best_epoch"),
+    # At the end of an epoch the averages are in the model and the weights aside.
+    keras.callbacks.SwapEMAWeights: ("_ema_weights_in_model",),
 }
 
 
@@ -40,6 +42,21 @@ def save_state(path: Path, model: keras.Model, progress: dict[str, Any]) -> None
             file[str(index)].attrs["path"] = variable.path
         file.flush()
     os.replace(partial, path)
+
+
+def saved_epochs(path: Path) -> int:
+    """How many epochs a saved run has done; 0 when it has saved nothing yet.
+
+    Raises:
+        UserError: when the file is damaged.
+    """
+    if not path.is_file():
+        return 0
+    try:
+        with h5py.File(path) as file:
+            return len(json.loads(file.attrs["progress"])["history"])
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise UserError(f"{path} is not a readable training state: {error}") from error
 
 
 def load_state(path: Path, model: keras.Model) -> dict[str, Any]:

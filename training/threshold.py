@@ -1,5 +1,7 @@
 """Chooses the probability threshold of a checkpoint on its validation samples."""
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -13,7 +15,7 @@ THRESHOLDS = np.arange(1, 20) / 20  # 0.05, 0.1, … 0.95
 
 def choose_threshold(
     checkpoint: Checkpoint, samples: Samples, batch_size: int
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Sweeps thresholds for the best mean Dice over images.
 
     Args:
@@ -22,7 +24,8 @@ def choose_threshold(
         batch_size: images per call.
 
     Returns:
-        `threshold` and its mean `dice`, `dice_at_0.5`, and the number of `images`.
+        `threshold` and its mean `dice`, `dice_at_0.5`, the number of `images`, and
+        `per_image`: for each its name, its group and its Dice at 0.5.
     """
     dataset = evaluation_dataset(
         samples, checkpoint.input_spec, checkpoint.image_size, batch_size
@@ -32,11 +35,17 @@ def choose_threshold(
     for images, masks in dataset:
         maps = forward(images)
         rows.append(np.stack([per_image_dice(masks, maps, t) for t in THRESHOLDS], 1))
-    dice = np.concatenate(rows).mean(axis=0)
+    table = np.concatenate(rows)
+    dice = table.mean(axis=0)
     best = int(np.argmax(dice))
+    middle = int(np.argmin(abs(THRESHOLDS - THRESHOLD)))
+    per_image = zip(
+        samples.names, samples.groups, table[:, middle].tolist(), strict=True
+    )
     return {
         "threshold": float(THRESHOLDS[best]),
         "dice": float(dice[best]),
-        "dice_at_0.5": float(dice[np.argmin(abs(THRESHOLDS - THRESHOLD))]),
+        "dice_at_0.5": float(dice[middle]),
         "images": len(samples),
+        "per_image": [list(row) for row in per_image],
     }

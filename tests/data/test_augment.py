@@ -266,3 +266,12 @@ def test_pvtseg_takes_each_of_its_four_with_probability_0_3():
     assert both == pytest.approx(0.09, abs=0.03)  # independent of each other
     # A hole misses the inside with some probability, so this is a lower bound.
     assert 0.2 < dropped / runs < 0.33
+
+
+def test_zooming_out_shrinks_the_frame_within_black():
+    image = np.full((64, 64, 3), 200, np.uint8)
+    mask = np.ones((64, 64, 1), np.uint8)
+    rng = np.random.default_rng(0)
+    moved, seen = augment(image, mask, Augmentation(zoom=1.5, zoom_out=1.5), rng)
+    assert seen.mean() == pytest.approx(1 / 1.5**2, abs=0.03)
+    np.testing.assert_array_equal(moved[seen[..., 0] == 0] < 200, True)
