@@ -2,10 +2,10 @@
 
 import csv
 import json
-import os
 from pathlib import Path
 
 from data.cli import UserError
+from data.files import replacing
 from evaluation.cases import CaseSet, MapSource
 from evaluation.scoring import SetScores
 from evaluation.slices import frame_findings, slice_scores
@@ -169,6 +169,7 @@ def write_summary(folder: Path, results: dict[str, SetScores]) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Writes a file whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text if text.endswith("\n") else f"{text}\n", encoding="utf-8")
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        partial.write_text(
+            text if text.endswith("\n") else f"{text}\n", encoding="utf-8"
+        )

@@ -7,7 +7,6 @@ in a checkpoint is ever run, and a checkpoint fits any legal input size.
 
 import json
 import logging
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import h5py
 import keras
 
 from data.cli import UserError
+from data.files import replacing
 from models import INPUT_SPECS, MODEL_NAMES, InputSpec, build_model
 
 LGPS_ENCODER_LAYER = "block_13_expand_relu"
@@ -104,11 +104,10 @@ def save_checkpoint(model: keras.Model, path: str | Path) -> None:
         path: the `.h5` file; replaced when it exists.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.stem}.partial.h5")
     # Keras advises its newer format at each save; .h5 is what published code reads.
     logging.getLogger("absl").setLevel(logging.ERROR)
-    model.save(partial)
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        model.save(partial)
 
 
 def _read_architecture(path: Path) -> dict[str, Any]:

@@ -11,7 +11,6 @@ short list of ignored ones, and every Keras variable filled.
 """
 
 import argparse
-import os
 import re
 import warnings
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from data.cli import UserError, quiet_tensorflow, run_command
+from data.files import replacing
 
 ENCODER_PREFIX = "backbone."
 ENCODER_MARK = "patch_embed1.proj.weight"  # a key every PVTv2 has
@@ -245,9 +245,8 @@ def save(model, path: Path) -> None:
     if whole:
         save_checkpoint(model, path)
         return
-    partial = path.with_name(f".partial.{path.name}")
-    model.save_weights(partial)
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        model.save_weights(partial)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import csv
 import json
 import math
-import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from data.cli import UserError
+from data.files import replacing
 from evaluation.cases import Case
 from models.checkpoints import save_checkpoint
 from models.input_spec import InputSpec
@@ -57,9 +57,8 @@ class BestCheckpoints(keras.callbacks.Callback):
         self.best, self.best_epoch = value, epoch
         name = f"epoch_{epoch + 1}_val_loss_{logs['val_loss']:.4f}.h5"
         save_checkpoint(self.model.network, self.folder / name)
-        partial = self.folder / ".best.partial.h5"
-        shutil.copyfile(self.folder / name, partial)
-        os.replace(partial, self.folder / BEST_FILE)
+        with replacing(self.folder / BEST_FILE) as partial:
+            shutil.copyfile(self.folder / name, partial)
         for old in self._history()[:-KEPT_CHECKPOINTS]:
             old.unlink()
 
@@ -141,12 +140,13 @@ class RunLog(keras.callbacks.Callback):
         draw_curves(self.history, self.folder / "curves.png")
 
     def _write_log(self) -> None:
-        partial = self.folder / ".log.partial.csv"
-        with open(partial, "w", newline="") as file:
+        with (
+            replacing(self.folder / "log.csv") as partial,
+            open(partial, "w", newline="") as file,
+        ):
             writer = csv.DictWriter(file, fieldnames=list(self.history[-1]))
             writer.writeheader()
             writer.writerows(self.history)
-        os.replace(partial, self.folder / "log.csv")
 
 
 class ValidationPictures(keras.callbacks.Callback):
@@ -178,16 +178,14 @@ class ValidationPictures(keras.callbacks.Callback):
             for case, probability in zip(self.cases, maps, strict=True)
         ]
         picture = draw_samples(predicted)
-        partial = self.folder / ".samples.partial.png"
-        cv2.imwrite(str(partial), picture[..., ::-1])
-        os.replace(partial, self.folder / "samples.png")
+        with replacing(self.folder / "samples.png") as partial:
+            cv2.imwrite(str(partial), picture[..., ::-1])
         with self._writer.as_default():
             tf.summary.image("validation", picture[None], step=epoch)
         self._writer.flush()
 
 
 def write_json(content: dict[str, Any], path: Path) -> None:
-    """Writes JSON beside and renames it."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(partial, path)
+    """Writes JSON, whole or not at all."""
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(content, indent=2) + "\n")

@@ -1,11 +1,11 @@
 """Pictures of a run: its curves and what the network makes of validation samples."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from data.files import replacing
 from evaluation.cases import Case
 from evaluation.panels import draw_panels
 
@@ -36,9 +36,8 @@ def draw_curves(history: list[dict[str, float]], path: Path) -> None:
         axes.grid(alpha=0.3)
         axes.legend()
     axes.set_yscale("log")
-    partial = path.with_name(f".{path.name}.partial")
-    figure.savefig(partial, format="png", dpi=110)
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        figure.savefig(partial, dpi=110)
 
 
 def draw_samples(cases: list[Case]) -> np.ndarray:

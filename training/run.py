@@ -44,7 +44,7 @@ from training.threshold import choose_threshold
 # All that a run writes, so that --overwrite removes nothing else.
 RUN_FILES = (
     *("*.h5", "config.json", "validation.json", "log.csv", "*.png"),
-    *("tensorboard", ".*.partial*"),
+    *("tensorboard", ".partial.*"),
 )
 PICTURED_SAMPLES = 4
 LOSSES = {"lgps": LGPSLoss, "pvtseg": PVTSegLoss, "structure": StructureLoss}

@@ -6,7 +6,6 @@ beside and renamed, so a kill at any moment leaves the last complete one.
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import h5py
 import keras
 
 from data.cli import UserError
+from data.files import replacing
 
 STATE_FILE = "state.h5"
 
@@ -34,14 +34,11 @@ def save_state(path: Path, model: keras.Model, progress: dict[str, Any]) -> None
         model: the compiled and built training model.
         progress: what else is to be kept, fit for JSON.
     """
-    partial = path.with_name(f".{path.name}.partial")
-    with h5py.File(partial, "w") as file:
+    with replacing(path) as partial, h5py.File(partial, "w") as file:
         file.attrs["progress"] = json.dumps(progress)
         for index, variable in enumerate(_variables(model)):
             file[str(index)] = keras.ops.convert_to_numpy(variable)
             file[str(index)].attrs["path"] = variable.path
-        file.flush()
-    os.replace(partial, path)
 
 
 def saved_epochs(path: Path) -> int:
