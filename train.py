@@ -48,6 +48,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--model", choices=tuple(RECIPES), help="default lgps")
+    add(
+        "--recipe",
+        choices=("published", "best"),
+        help="default published; best (LGPS): what made the shipped weights",
+    )
     add("--data_path", nargs="+", metavar="PATH", help="prepared datasets")
     add(
         "--val_data_path",

@@ -10,7 +10,7 @@ from typing import Any
 
 from data.arrays import is_prepared
 from data.cli import UserError
-from training.recipes import DEMO_CHANGES, RECIPES
+from training.recipes import BEST_CHANGES, DEMO_CHANGES, RECIPES
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "data"
@@ -20,6 +20,7 @@ VALIDATION_FILE = "validation.json"
 
 DEFAULTS = {
     "model": "lgps",
+    "recipe": "published",
     "demo": False,
     "data_path": None,
     "val_data_path": None,
@@ -86,13 +87,20 @@ def new_options(given: dict[str, Any]) -> dict[str, Any]:
     foreign = [f"--{name}" for name in given if name not in options]
     if foreign:
         raise UserError(f"{', '.join(foreign)} does not belong to --model {model}")
+    if given.get("recipe") == "best":
+        if model not in BEST_CHANGES:
+            raise UserError(f"There is no --recipe best for --model {model}")
+        options |= BEST_CHANGES[model]
     if given.get("demo"):
         options |= {k: v for k, v in DEMO_CHANGES.items() if k in options}
         options["data_path"] = [str(_shown(DEMO_PATH))]
     options |= given
     if options["stages"]:
         if "epochs" in given or options["image_size"]:
-            raise UserError("--stages takes the place of --epochs and --image_size")
+            raise UserError(
+                "--stages (--recipe best has them) takes the place of --epochs and "
+                "--image_size; give --stages SIZE:EPOCHS instead"
+            )
         options["epochs"] = sum(epochs for _, epochs in options["stages"])
     if options["encoder_weights"] == "none":
         options["encoder_weights"] = None

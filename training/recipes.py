@@ -106,9 +106,27 @@ RECIPES = {
     ),
 }
 
+# `--recipe best`: what a search on validation images chose (docs/recipe.md), and what
+# the shipped weights were trained with (`make train-best`).
+BEST_CHANGES = {
+    "lgps": {
+        "stages": [[128, 30], [192, 18], [256, 12]],
+        "learning_rate": 1e-3,
+        "beta_1": 0.9,
+        "schedule": "cosine",
+        "warmup_epochs": 2,
+        "min_learning_rate": 1e-5,
+        "ema": 0.995,
+        "monitor": "last",
+        "augmentation": "mild",
+        "no_discriminator": True,
+    }
+}
+
 # For the drawn frames of `--demo`: minutes on two CPU cores, from random weights. The
 # discriminator is left out: at weight 0 it takes half the time and changes nothing.
 DEMO_CHANGES = {
+    "stages": None,
     "epochs": 25,
     "batch_size": 8,
     "learning_rate": 1e-3,

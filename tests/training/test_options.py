@@ -37,6 +37,15 @@ def test_given_flags_win_over_recipe_and_demo():
     assert (options["epochs"], options["learning_rate"]) == (2, 0.5)
 
 
+def test_the_best_recipe_is_lgps_s_and_gives_way_to_flags():
+    best = new_options(_given("--data_path", "x", "--recipe", "best", "--ema", "0.5"))
+    assert best["schedule"] == "cosine" and best["ema"] == 0.5
+    assert best["epochs"] == sum(epochs for _, epochs in best["stages"]) >= 60
+    assert new_options(_given("--demo", "--recipe", "best"))["stages"] is None
+    with pytest.raises(UserError, match="no --recipe best for --model pvtseg"):
+        new_options(_given("--model", "pvtseg", "--recipe", "best"))
+
+
 def test_a_flag_of_the_other_model_is_refused():
     with pytest.raises(UserError, match="--encoder does not belong to --model lgps"):
         new_options(_given("--data_path", "x", "--encoder", "pvt_v2_b0"))
