@@ -17,6 +17,7 @@ from deploy.parity import Parity, dataset_frames, demo_frames, measure_parity
 from deploy.quantise import write_int8
 from deploy.runtimes import Runtime, available_cores, load_runtime
 from models.checkpoints import Checkpoint, load_checkpoint
+from models.inference import replace_erf
 
 CALIBRATION_FRAMES = 150
 COMPARED_FRAMES = 200
@@ -28,10 +29,6 @@ def export_checkpoint(args: argparse.Namespace) -> int:
     check_format(args.format)
     size = tuple(args.image_size) if args.image_size else None
     checkpoint = load_checkpoint(args.model_path, image_size=size)
-    if checkpoint.name == "pvtseg" and args.format == "litert":
-        raise UserError(
-            "LiteRT has no erf, which PVTSeg's exact GELU needs; use --format openvino"
-        )
     size = checkpoint.image_size
     out = args.out or _default_path(args)
     if out.suffix != FORMATS[args.format][0]:
@@ -122,11 +119,13 @@ def _default_path(args: argparse.Namespace) -> Path:
 
 
 def _build(checkpoint: Checkpoint, args: argparse.Namespace) -> keras.Model:
+    """What is exported; a copy, so that Keras's maps come from the untouched one."""
     batch_size = None if "batch" in args.dynamic else 1
-    if "size" not in args.dynamic:
-        return build_export_model(checkpoint, batch_size)
-    free = load_checkpoint(checkpoint.path, checkpoint.name, (None, None))
-    return build_export_model(free, batch_size)
+    size = (None, None) if "size" in args.dynamic else checkpoint.image_size
+    own = load_checkpoint(checkpoint.path, checkpoint.name, size)
+    if args.format == "litert":
+        replace_erf(own.model)
+    return build_export_model(own, batch_size)
 
 
 def _compare(

@@ -127,6 +127,21 @@ def test_int8_passes_or_is_deleted(checkpoint, tmp_path, file_format):
     assert not path.exists()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("file_format", sorted(FORMATS))
+def test_pvtseg(tmp_path, file_format):
+    needs(file_format)
+    keras.utils.set_random_seed(1)
+    save_checkpoint(
+        build_model("pvtseg", (64, 64, 3), encoder="pvt_v2_b0"), tmp_path / "best.h5"
+    )
+    path = tmp_path / f"pvtseg{FORMATS[file_format][0]}"
+    options = ["--format", file_format, "--out", path, "--max_drop", "1"]
+    assert export(tmp_path / "best.h5", *options) == 0
+    card = json.loads((tmp_path / f"{path.name}.card.json").read_text())
+    assert card["parities"]["float32"]["max_difference"] < 1e-4
+
+
 def test_parity_by_hand():
     """Truth 4 pixels; Keras finds 2 of them and 2 others, the export finds all 4."""
     truth = np.zeros((1, 4, 4), np.uint8)

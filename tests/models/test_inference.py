@@ -3,9 +3,11 @@
 import keras
 import numpy as np
 import pytest
+from scipy.special import ndtr
 
 from models import build_model
-from models.inference import build_inference_model
+from models.inference import build_inference_model, rational_gelu, replace_erf
+from models.pvt_v2 import exact_gelu
 
 
 @pytest.fixture(params=[(48, 32), (None, None)], ids=["fixed_size", "any_size"])
@@ -46,3 +48,20 @@ def test_no_batch_normalisation_is_left():
 def test_other_models_pass_unchanged():
     model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(1, 1)])
     assert build_inference_model(model) is model
+
+
+def test_gelu_without_erf():
+    """GELU is x times the normal distribution function."""
+    x = np.linspace(-9, 9, 2001).astype("f4")
+    np.testing.assert_allclose(rational_gelu(x), x * ndtr(x.astype("f8")), atol=2e-6)
+
+
+def test_every_gelu_is_replaced():
+    model = build_model("pvtseg", (32, 32, 3), encoder="pvt_v2_b0")
+    image = np.random.default_rng(0).random((1, 32, 32, 3), np.float32)
+    expected = np.asarray(model(image))
+    replace_erf(model)
+    (encoder,) = (layer for layer in model.layers if isinstance(layer, keras.Model))
+    functions = [getattr(layer, "activation", None) for layer in encoder.layers]
+    assert exact_gelu not in functions and functions.count(rational_gelu) == 8
+    np.testing.assert_allclose(np.asarray(model(image)), expected, atol=1e-5)
