@@ -42,7 +42,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         " scene cuts",
     )
     parser.add_argument("--show", action="store_true", help="open a window; q ends")
-    parser.add_argument("--threads", type=int, help="default: all cores")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        help="of the model; default: all cores but one, which reads, draws and writes",
+    )
     return parser.parse_args(argv)
 
 
@@ -55,7 +59,7 @@ def main(args: argparse.Namespace) -> int:
     import cv2
 
     from deploy.predict import has_display, predict
-    from deploy.runtimes import load_runtime
+    from deploy.runtimes import available_cores, load_runtime
     from deploy.segment import Segmenter
     from deploy.sources import Video, open_source
 
@@ -68,7 +72,8 @@ def main(args: argparse.Namespace) -> int:
     show = args.show and has_display()
     if args.show and not show:
         print("no display here; --show is ignored")
-    runtime = load_runtime(args.model_path, args.threads)
+    threads = args.threads or max(1, available_cores() - 1)
+    runtime = load_runtime(args.model_path, threads)
     segmenter = Segmenter(
         runtime, args.threshold, args.smooth, is_video=isinstance(source, Video)
     )

@@ -8,10 +8,12 @@ from deploy.segment import Finding
 CONTOUR = (70, 110, 255)  # RGB; told apart with any colour vision, rare in mucosa
 HEAT_FROM = 0.25  # fainter probabilities are not painted
 HEAT_STRENGTH = 0.4
-# (256, 3) RGB, from dark to bright.
-HEAT_COLOURS = cv2.applyColorMap(
-    np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_INFERNO
-)[:, 0, ::-1]
+LEVELS = np.arange(256, dtype=np.uint8)  # probabilities, as the heatmap rounds them
+_WEIGHTS = HEAT_STRENGTH * np.clip(LEVELS / 127.5, 0, 1)
+_COLOURS = cv2.applyColorMap(LEVELS, cv2.COLORMAP_INFERNO)[..., ::-1]  # (256, 1, 3)
+# What a level adds to a pixel, RGB, and what it leaves of it, both 0-255.
+HEAT_ADDED = np.round(_WEIGHTS[:, None, None] * _COLOURS).astype(np.uint8)
+HEAT_KEPT = np.round(255 * (1 - _WEIGHTS)).astype(np.uint8)
 
 
 def draw_overlay(frame: np.ndarray, finding: Finding) -> np.ndarray:
@@ -22,7 +24,7 @@ def draw_overlay(frame: np.ndarray, finding: Finding) -> np.ndarray:
         finding: of the same size.
     """
     picture = frame.copy()
-    warm = cv2.boundingRect((finding.probability > HEAT_FROM).astype(np.uint8))
+    warm = cv2.boundingRect((finding.probability > HEAT_FROM).view(np.uint8))
     _paint_heat(picture, finding.probability, warm)
     contours, _ = cv2.findContours(
         finding.mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
@@ -52,7 +54,7 @@ def _paint_heat(
     if not width:
         return
     area = slice(y, y + height), slice(x, x + width)
-    levels = np.uint8(255 * probability[area])
-    heat = HEAT_COLOURS[levels]
-    weight = HEAT_STRENGTH * np.clip(probability[area] / 0.5, 0, 1)[..., None]
-    picture[area] = picture[area] + weight * (heat - picture[area].astype(np.float32))
+    levels = cv2.convertScaleAbs(probability[area], alpha=255)
+    share = cv2.cvtColor(cv2.LUT(levels, HEAT_KEPT), cv2.COLOR_GRAY2RGB)
+    kept = cv2.multiply(picture[area], share, scale=1 / 255)
+    picture[area] = cv2.add(kept, cv2.applyColorMap(levels, HEAT_ADDED))

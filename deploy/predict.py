@@ -14,7 +14,7 @@ from tqdm import tqdm
 from data.cli import UserError
 from deploy.draw import draw_overlay
 from deploy.pipeline import ahead
-from deploy.segment import Finding, Segmenter
+from deploy.segment import Finding, Prepared, Segmenter
 from deploy.sources import Frame, Source, Video
 
 STAGES = ("decode", "model", "draw")
@@ -35,9 +35,11 @@ class Result:
     """A frame on its way through the pipeline."""
 
     frame: Frame
-    finding: Finding
-    overlay: np.ndarray | None
     milliseconds: dict[str, float]
+    prepared: Prepared
+    probability: np.ndarray | None = None
+    finding: Finding | None = None
+    overlay: np.ndarray | None = None
 
     def row(self) -> list:
         """The frame's line of the CSV, as `COLUMNS` names it."""
@@ -90,8 +92,8 @@ def predict(
 ) -> Summary:
     """Segments every frame of a source; writes pictures or a video, and a CSV.
 
-    Reading, model and drawing each run in a thread; encoding in this one. What was
-    written stays, whatever ends the run.
+    Reading, the network and drawing each run in a thread; encoding in this one. What
+    was written stays, whatever ends the run.
 
     Args:
         source: the frames.
@@ -104,7 +106,8 @@ def predict(
     writer = _VideoWriter(source.fps, out_dir) if _is_video(source) else _write_pictures
     times: dict[str, list[float]] = {stage: [] for stage in STAGES}
     positive, problems = 0, []
-    results = ahead(_draw(ahead(_segment(ahead(source), segmenter))))
+    prepared = ahead(_prepare(source, segmenter))
+    results = ahead(_draw(ahead(_infer(prepared, segmenter)), segmenter))
     start = time.perf_counter()
     with (
         open(out_dir / "predictions.csv", "w", newline="") as stream,
@@ -136,19 +139,28 @@ def predict(
     )
 
 
-def _segment(frames: Iterable[Frame], segmenter: Segmenter) -> Iterator[Result]:
+def _prepare(frames: Iterable[Frame], segmenter: Segmenter) -> Iterator[Result]:
     for frame in frames:
         start = time.perf_counter()
-        finding = segmenter(frame.image)
-        spent = 1e3 * (time.perf_counter() - start)
-        yield Result(frame, finding, None, {"decode": frame.decode_ms, "model": spent})
+        prepared = segmenter.prepare(frame.image)
+        spent = _ms_since(start)
+        yield Result(frame, {"decode": frame.decode_ms, "model": spent}, prepared)
 
 
-def _draw(results: Iterable[Result]) -> Iterator[Result]:
+def _infer(results: Iterable[Result], segmenter: Segmenter) -> Iterator[Result]:
     for result in results:
         start = time.perf_counter()
+        result.probability = segmenter.infer(result.prepared)
+        result.milliseconds["model"] += _ms_since(start)
+        yield result
+
+
+def _draw(results: Iterable[Result], segmenter: Segmenter) -> Iterator[Result]:
+    for result in results:
+        start = time.perf_counter()
+        result.finding = segmenter.finish(result.prepared, result.probability)
         result.overlay = draw_overlay(result.frame.image, result.finding)
-        result.milliseconds["draw"] = 1e3 * (time.perf_counter() - start)
+        result.milliseconds["draw"] = _ms_since(start)
         yield result
 
 
@@ -213,3 +225,7 @@ def has_display() -> bool:
     if sys.platform.startswith("linux"):
         return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
     return True
+
+
+def _ms_since(start: float) -> float:
+    return 1e3 * (time.perf_counter() - start)

@@ -33,14 +33,37 @@ class Finding:
     area_percent: float
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A frame as the network takes it, and what leads back to its own size.
+
+    Attributes:
+        small: `(h, w, 3)` uint8 RGB, the view at the network's size.
+        view: `(H, W)` bool, the scope's view in the frame.
+        box: the rows and columns that hold it.
+        view_area: pixels in the view.
+        thumbnail: small grey copy that tells cuts; None when nothing is smoothed.
+    """
+
+    small: np.ndarray
+    view: np.ndarray
+    box: tuple[slice, slice]
+    view_area: int
+    thumbnail: np.ndarray | None
+
+
 class View:
     """Finds the scope's view among black borders, over the frames of one source.
 
     The view is where any frame so far was not black, so a dark lumen or a dark
     moment does not shrink it. Text in the border lies apart from it and is left out.
+
+    Attributes:
+        area: pixels in the view.
     """
 
     def __init__(self):
+        self.area = 0
         self._brightest = None
         self._mask = None
 
@@ -53,10 +76,11 @@ class View:
         Returns:
             `(H, W)` bool mask of the view, and the rows and columns that hold it.
         """
-        small = thumbnail(frame).max(axis=2)
+        red, green, blue = cv2.split(thumbnail(frame))
+        small = cv2.max(cv2.max(red, green), blue)
         if self._brightest is None:
             self._brightest = np.zeros_like(small)
-        brightest = np.maximum(small, self._brightest)
+        brightest = cv2.max(small, self._brightest)
         changed = ((brightest > BLACK) != (self._brightest > BLACK)).any()
         self._brightest = brightest
         if self._mask is None or changed:
@@ -78,6 +102,7 @@ class View:
         mask = cv2.resize(view, shape[::-1], interpolation=cv2.INTER_NEAREST)
         x, y, width, height = cv2.boundingRect(mask)
         self._mask = mask.astype(bool)
+        self.area = int(mask.sum())
         self._box = slice(y, y + height), slice(x, x + width)
 
 
@@ -108,23 +133,43 @@ class Segmenter:
         self._past = None
 
     def __call__(self, frame: np.ndarray) -> Finding:
-        """Segments a frame `(H, W, 3)` uint8 RGB of any size."""
+        """Segments a frame `(H, W, 3)` uint8 RGB of any size.
+
+        The three steps may run in threads of their own, each seeing the frames in
+        order.
+        """
+        prepared = self.prepare(frame)
+        return self.finish(prepared, self.infer(prepared))
+
+    def prepare(self, frame: np.ndarray) -> Prepared:
+        """Finds the view of a frame and brings it to the network's size."""
         if not self.is_video:
             self._view = View()
         view, box = self._view.update(frame)
         small = resize_image(frame[box], self.runtime.image_size)
-        probability = self.runtime(small)
-        if self.smooth:
-            probability = self._smoothed(probability, frame)
-        inside = frame[box].shape[1::-1]
-        full = np.zeros(frame.shape[:2], np.float32)
-        full[box] = cv2.resize(probability, inside, interpolation=cv2.INTER_LINEAR)
-        full[~view] = 0
-        return find_polyps(full, self.threshold, view.sum())
+        grey = thumbnail(frame).mean(axis=2) if self.smooth else None
+        return Prepared(small, view, box, self._view.area, grey)
 
-    def _smoothed(self, probability: np.ndarray, frame: np.ndarray) -> np.ndarray:
+    def infer(self, prepared: Prepared) -> np.ndarray:
+        """Probabilities `(h, w)` at the network's size, smoothed over time."""
+        probability = self.runtime(prepared.small)
+        if self.smooth:
+            probability = self._smoothed(probability, prepared.thumbnail)
+        return probability
+
+    def finish(self, prepared: Prepared, probability: np.ndarray) -> Finding:
+        """Reads the findings off probabilities, at the frame's own size."""
+        box = prepared.box
+        rows, columns = prepared.view[box].shape
+        full = np.zeros(prepared.view.shape, np.float32)
+        full[box] = cv2.resize(
+            probability, (columns, rows), interpolation=cv2.INTER_LINEAR
+        )
+        full *= prepared.view
+        return find_polyps(full, self.threshold, prepared.view_area)
+
+    def _smoothed(self, probability: np.ndarray, grey: np.ndarray) -> np.ndarray:
         """Exponential mean over the frames since the last cut."""
-        grey = thumbnail(frame).mean(axis=2)
         if self._past is not None and grey.shape == self._thumbnail.shape:
             if np.abs(grey - self._thumbnail).mean() > CUT_DIFFERENCE:
                 self.cuts += 1
