@@ -7,9 +7,10 @@ from deploy.segment import Finding
 
 CONTOUR = (70, 110, 255)  # RGB; told apart with any colour vision, rare in mucosa
 HEAT_FROM = 0.25  # fainter probabilities are not painted
+HEAT_RISE = 0.25  # from there to full strength
 HEAT_STRENGTH = 0.4
 LEVELS = np.arange(256, dtype=np.uint8)  # probabilities, as the heatmap rounds them
-_WEIGHTS = HEAT_STRENGTH * np.clip(LEVELS / 127.5, 0, 1)
+_WEIGHTS = HEAT_STRENGTH * np.clip((LEVELS / 255 - HEAT_FROM) / HEAT_RISE, 0, 1)
 _COLOURS = cv2.applyColorMap(LEVELS, cv2.COLORMAP_INFERNO)[..., ::-1]  # (256, 1, 3)
 # What a level adds to a pixel, RGB, and what it leaves of it, both 0-255.
 HEAT_ADDED = np.round(_WEIGHTS[:, None, None] * _COLOURS).astype(np.uint8)

@@ -79,14 +79,16 @@ class Video(Source):
             self._capture = cv2.VideoCapture(address)
         if not self._capture.isOpened():
             kind = "camera" if self.is_camera else "video"
-            raise UserError(f"{kind} {address} cannot be opened")
+            reason = "" if self.is_camera else ": no video, or cut off before its index"
+            raise UserError(f"{kind} {address} cannot be opened{reason}")
         name = f"camera {address}" if self.is_camera else Path(str(address)).stem
         frames = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         super().__init__(name, frames if frames > 0 and not self.is_camera else None)
         self.fps = self._capture.get(cv2.CAP_PROP_FPS) or 25.0
 
     def __iter__(self) -> Iterator[Frame]:
-        number = damaged = 0  # frames read; unreadable frames since the last one
+        number = lost = 0  # frames read, frames that could not be
+        damaged = 0  # of these, since the last one read
         with silent_codecs():
             while damaged < (1 if self.is_camera else DAMAGED_RUN):
                 start = time.perf_counter()
@@ -96,16 +98,16 @@ class Video(Source):
                     continue
                 if damaged:
                     self.problems.append(
-                        f"{self.name}: {damaged} damaged frames after frame {number}"
+                        f"{self.name}: {damaged} damaged frame(s) after frame {number}"
                     )
-                    damaged = 0
+                    lost, damaged = lost + damaged, 0
                 image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
                 yield Frame(f"{number:06d}", image, number / self.fps, _ms_since(start))
                 number += 1
         self._capture.release()
         if self.is_camera:
             self.problems.append(f"{self.name} stopped after {number} frames")
-        elif self.count and number < self.count:
+        elif self.count and number + lost < self.count:
             self.problems.append(
                 f"{self.name} ends early: {number} of {self.count} frames could be read"
             )
