@@ -110,13 +110,14 @@ RECIPES = {
 # the shipped weights were trained with (`make train-best`).
 BEST_CHANGES = {
     "lgps": {
-        "stages": [[128, 30], [192, 18], [256, 12]],
+        "stages": [[128, 38], [192, 12], [256, 10]],
         "learning_rate": 1e-3,
         "beta_1": 0.9,
         "schedule": "cosine",
         "warmup_epochs": 2,
         "min_learning_rate": 1e-5,
         "ema": 0.995,
+        "loss": "structure",
         "monitor": "last",
         "augmentation": "mild",
         "no_discriminator": True,
