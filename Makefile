@@ -24,6 +24,7 @@ lint: .venv/installed-dev
 # PVTv2 and PVTSeg against PyTorch, b0 to b5, in an environment of its own.
 parity: .venv-parity/installed
 	.venv-parity/bin/python -m tools.check_parity
+	.venv-parity/bin/python -m pytest tests/tools/test_convert_pth.py
 
 .venv/installed: requirements.txt
 	test -d .venv || $(PYTHON) -m venv .venv
@@ -34,10 +35,10 @@ parity: .venv-parity/installed
 	$(QUIET_PIP) -r requirements-dev.txt
 	touch $@
 
-.venv-parity/installed: requirements.txt requirements-convert.txt
+.venv-parity/installed: requirements.txt requirements-convert.txt requirements-dev.txt
 	test -d .venv-parity || $(PYTHON) -m venv .venv-parity
 	.venv-parity/bin/pip install --quiet --disable-pip-version-check \
-		-r requirements.txt -r requirements-convert.txt
+		-r requirements.txt -r requirements-convert.txt -r requirements-dev.txt
 	touch $@
 
 clean:
