@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 QUIET_PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-all lint parity clean
+.PHONY: demo test test-all train-best lint parity clean
 
 demo: .venv/installed
 	$(BIN)/python train.py --demo --overwrite
@@ -16,6 +16,13 @@ test: .venv/installed-dev
 # The slow tests too: processes killed and resumed, two workers, whole trainings.
 test-all: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not gpu"
+
+# The shipped weights' run, from arrays prepared with --split pranet (README). When it
+# was interrupted: train.py --resume --name best.
+ENCODER_WEIGHTS ?= imagenet
+train-best: .venv/installed
+	$(BIN)/python train.py --recipe best --name best --train_on_validation \
+		--data_path data/Kvasir-SEG data/CVC-ClinicDB --encoder_weights $(ENCODER_WEIGHTS)
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
