@@ -48,7 +48,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--max_drop",
         type=float,
         default=0.005,
-        help="Dice an export may lose on the test set of --data_path",
+        help="Dice an export may lose on the validation part of --data_path",
     )
     parser.add_argument(
         "--max_difference",
@@ -59,8 +59,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--data_path",
         type=Path,
-        help="prepared dataset: calibrates on its training set, compares on its test"
-        " set; default: compare on drawn demo frames",
+        help="prepared dataset: calibrates on its training images, compares on the"
+        " part of them set aside for validation; default: compare on drawn demo frames",
     )
     return parser.parse_args(argv)
 

@@ -37,7 +37,7 @@ def export_checkpoint(args: argparse.Namespace) -> int:
             f"--out {out} must end in {FORMATS[args.format][0] or 'no suffix'}"
         )
     if args.data_path:
-        frames = dataset_frames(args.data_path, "test", size, COMPARED_FRAMES)
+        frames = dataset_frames(args.data_path, "validation", size, COMPARED_FRAMES)
     else:
         frames = demo_frames(size)
     model = _build(checkpoint, args)

@@ -9,8 +9,10 @@ import numpy as np
 from data.arrays import load_prepared
 from data.demo import draw_frame
 from data.images import resize_image, resize_mask
+from data.samples import Samples, split_validation
 
 DEMO_FRAMES = 12
+VALIDATION_FRACTION, VALIDATION_SEED = 0.1, 42  # as train.py's defaults
 
 
 @dataclass(frozen=True)
@@ -62,19 +64,29 @@ def demo_frames(size: tuple[int, int]) -> Frames:
     return Frames("drawn demo frames", np.stack(images), np.stack(masks))
 
 
-def dataset_frames(
-    path: Path, subset: str, size: tuple[int, int], count: int
-) -> Frames:
-    """Up to `count` frames of a prepared dataset, evenly spread over it."""
-    prepared = load_prepared(path, subset)
-    total = len(prepared)
+def dataset_frames(path: Path, part: str, size: tuple[int, int], count: int) -> Frames:
+    """Up to `count` frames of a prepared dataset, evenly spread over it.
+
+    Args:
+        path: the prepared dataset.
+        part: `"test"`, or `"train"` or `"validation"`: the training arrays without,
+            or only, the part that `train.py` sets aside by default.
+        size: `(H, W)` in pixels.
+        count: most frames to take.
+    """
+    prepared = load_prepared(path, "test" if part == "test" else "train")
+    samples = Samples([prepared])
+    if part != "test":
+        parts = split_validation(samples, VALIDATION_FRACTION, VALIDATION_SEED)
+        samples = parts[part == "validation"]
+    total = len(samples)
     indices = np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))
-    images, masks = prepared.batch(indices)
-    if prepared.image_size != size:
+    images, masks = samples.batch(indices)
+    if samples.image_size != size:
         images = np.stack([resize_image(image, size) for image in images])
         masks = np.stack([resize_mask(mask[..., 0], size) for mask in masks])
     return Frames(
-        f"{prepared.name} ({subset})", images, masks.reshape(len(images), *size)
+        f"{prepared.name} ({part})", images, masks.reshape(len(images), *size)
     )
 
 
