@@ -1,0 +1,51 @@
+"""The weights that come with this repository are the ones that were scored."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import Test
+from data.cli import SHIPPED_WEIGHTS
+from data.demo import draw_frames
+from models.checkpoints import load_checkpoint
+
+PATH = SHIPPED_WEIGHTS["lgps"]
+SHA256 = "fe5058cd7e7058817ac3eddcc1c4921caca94922a03f439f4f750dbe805b8144"
+# Mean probability of each of four drawn frames, as the shipped network gave them.
+MEANS = [0.0441, 0.0394, 0.1207, 0.0483]
+# meanDice of protocol pranet at the original size, on PraNet's test lists.
+MEAN_DICE = {"Kvasir-SEG": 0.8668, "CVC-ClinicDB": 0.8322}
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_file_is_the_one_that_was_scored():
+    content = PATH.read_bytes()
+    assert len(content) <= 5e6
+    assert hashlib.sha256(content).hexdigest() == SHA256
+
+
+def test_outputs_on_demo_frames():
+    checkpoint = load_checkpoint(PATH)
+    assert checkpoint.name == "lgps" and checkpoint.image_size == (256, 256)
+    assert checkpoint.model.count_params() == 1_084_961
+    images, _, _ = draw_frames(first_seed=0, count=4, size=256)
+    maps = checkpoint.model(checkpoint.input_spec.prepare(images.astype("float32")))
+    np.testing.assert_allclose(np.mean(maps, axis=(1, 2, 3)), MEANS, atol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MEAN_DICE)
+def test_scores_on_the_real_test_lists(name, tmp_path):
+    prepared = ROOT / "data" / name / "prepared.json"
+    manifest = json.loads(prepared.read_text()) if prepared.is_file() else {}
+    raw_files = Path(manifest.get("source", "absent"))
+    if manifest.get("split") != "pranet" or not raw_files.is_dir():
+        pytest.skip(f"needs {name}, prepared in data/ with --split pranet")
+    flags = ["--data_path", str(prepared.parent), "--out_dir", str(tmp_path)]
+    Test.main(Test.parse_args([*flags, "--protocol", "pranet"]))
+    metrics = json.loads(next(tmp_path.rglob("metrics.json")).read_text())
+    found = metrics["protocols"]["pranet"]["mean_dice"]
+    assert found == pytest.approx(MEAN_DICE[name], abs=2e-3)
