@@ -4,6 +4,7 @@ import csv
 import json
 
 import h5py
+import keras
 import numpy as np
 import pytest
 
@@ -68,7 +69,7 @@ def test_stages_follow_each_other():
     assert options["epochs"] == 5
     assert stages_of(options, (96, 96)) == [((32, 32), 0, 2), ((64, 64), 2, 5)]
     assert stages_of(_options(epochs=7), (96, 128)) == [((96, 128), 0, 7)]
-    with pytest.raises(UserError, match="--stages takes the place of"):
+    with pytest.raises(UserError, match="--stages .*takes the place of"):
         _options(stages=[[32, 2]], epochs=3)
 
 
@@ -135,7 +136,8 @@ def test_what_is_saved_is_the_average(tiny_dataset, tmp_path):
     flags += ["--no_discriminator", "--bn_recalibrate", "0", "--monitor", "last"]
     _train(*flags, "--ema", "0.999999", "--out_dir", tmp_path / "slow")
     _train(*flags, "--out_dir", tmp_path / "none")
-    start = build_trainer(_options(seed=42), (32, 32)).network
+    keras.utils.set_random_seed(42)  # as train.py does before it builds
+    start = build_trainer(_options(), (32, 32)).network
     moved = [
         max(
             np.abs(a.numpy() - b.numpy()).max()
