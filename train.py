@@ -15,6 +15,7 @@ from dataclasses import fields
 
 from data import demo
 from data.arrays import is_prepared
+from data.augment import AUGMENTATIONS
 from data.cli import INTERRUPTED_EXIT_CODE, quiet_tensorflow, run_command
 from training.options import (
     DEMO_PATH,
@@ -28,7 +29,7 @@ from training.options import (
 from training.recipes import RECIPES, Recipe
 
 CHOICES = {
-    "augmentation": ("none", "lgps", "mild", "wide", "pvtseg"),
+    "augmentation": tuple(AUGMENTATIONS),
     "schedule": ("plateau", "cosine"),
     "loss": ("lgps", "pvtseg", "structure"),
     "monitor": ("val_loss", "val_dice", "val_iou", "last"),

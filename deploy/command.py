@@ -40,6 +40,7 @@ def export_checkpoint(args: argparse.Namespace) -> int:
         frames = dataset_frames(args.data_path, "validation", size, COMPARED_FRAMES)
     else:
         frames = demo_frames(size)
+    maps = keras_maps(checkpoint, frames.images)  # before the model may be changed
     model = _build(checkpoint, args)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=out.parent) as folder:
@@ -55,7 +56,7 @@ def export_checkpoint(args: argparse.Namespace) -> int:
             write_model(model, staged, args.format)
         print(f"{out}: written in {time.perf_counter() - start:.0f} s")
 
-        parities = _compare(keras_maps(checkpoint, frames.images), staged, frames, args)
+        parities = _compare(maps, staged, frames, args)
         for name, parity in parities.items():
             print(f"{name}: {parity}")
         problems = _judge(parities, args)
@@ -122,13 +123,13 @@ def _default_path(args: argparse.Namespace) -> Path:
 
 
 def _build(checkpoint: Checkpoint, args: argparse.Namespace) -> keras.Model:
-    """What is exported; a copy, so that Keras's maps come from the untouched one."""
+    """What is exported; for LiteRT, a checkpoint changed in place."""
     batch_size = None if "batch" in args.dynamic else 1
-    size = (None, None) if "size" in args.dynamic else checkpoint.image_size
-    own = load_checkpoint(checkpoint.path, checkpoint.name, size)
+    if "size" in args.dynamic:
+        checkpoint = load_checkpoint(checkpoint.path, checkpoint.name, (None, None))
     if args.format == "litert":
-        replace_erf(own.model)
-    return build_export_model(own, batch_size)
+        replace_erf(checkpoint.model)
+    return build_export_model(checkpoint, batch_size)
 
 
 def _compare(

@@ -10,9 +10,10 @@ from data.arrays import load_prepared
 from data.demo import draw_frame
 from data.images import resize_image, resize_mask
 from data.samples import Samples, split_validation
+from training.options import DEFAULTS
+from training.recipes import RECIPES
 
 DEMO_FRAMES = 12
-VALIDATION_FRACTION, VALIDATION_SEED = 0.1, 42  # as train.py's defaults
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,9 @@ def dataset_frames(path: Path, part: str, size: tuple[int, int], count: int) -> 
     prepared = load_prepared(path, "test" if part == "test" else "train")
     samples = Samples([prepared])
     if part != "test":
-        parts = split_validation(samples, VALIDATION_FRACTION, VALIDATION_SEED)
+        parts = split_validation(
+            samples, DEFAULTS["val_fraction"], RECIPES["lgps"].seed
+        )
         samples = parts[part == "validation"]
     total = len(samples)
     indices = np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))

@@ -14,10 +14,9 @@ import argparse
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from queue import Empty, Queue
 
 import numpy as np
 
@@ -94,18 +93,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(args: argparse.Namespace) -> None:
     """Trains what is missing, then prints the table."""
     if not args.table:
-        waiting: Queue[tuple[str, int]] = Queue()
-        for seed in args.seeds:
-            for arm in args.arms:
-                waiting.put((arm, seed))
-        workers = [
-            threading.Thread(target=work, args=(waiting, args))
-            for _ in range(args.jobs)
-        ]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
+        jobs = [(arm, seed) for seed in args.seeds for arm in args.arms]
+        with ThreadPoolExecutor(args.jobs) as pool:
+            list(pool.map(lambda job: train_arm(*job, args), jobs))
     print(table(args.out_dir, args.arms, args.seeds))
 
 
@@ -115,25 +105,20 @@ def folder_of(out_dir: Path, arm: str, seed: int) -> Path:
     return out_dir / f"{name}_{seed}"
 
 
-def work(waiting: Queue, args: argparse.Namespace) -> None:
-    """Trains one waiting run after the other, each on its share of the cores."""
-    while True:
-        try:
-            arm, seed = waiting.get_nowait()
-        except Empty:
-            return
-        folder = folder_of(args.out_dir, arm, seed)
-        if (folder / VALIDATION_FILE).is_file():
-            continue
-        folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, str(ROOT / "train.py"), "--out_dir", str(folder)]
-        if (folder / "state.h5").is_file():
-            command.append("--resume")
-        else:
-            command += ["--overwrite", "--verbose", "2", *flags(arm, seed, args)]
-        print(f"{arm}, seed {seed}: {folder}", flush=True)
-        with open(folder / "output.log", "a") as log:
-            subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False)
+def train_arm(arm: str, seed: int, args: argparse.Namespace) -> None:
+    """Trains an arm in a process of its own, unless that is done already."""
+    folder = folder_of(args.out_dir, arm, seed)
+    if (folder / VALIDATION_FILE).is_file():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, str(ROOT / "train.py"), "--out_dir", str(folder)]
+    if (folder / "state.h5").is_file():
+        command.append("--resume")
+    else:
+        command += ["--overwrite", "--verbose", "2", *flags(arm, seed, args)]
+    print(f"{arm}, seed {seed}: {folder}", flush=True)
+    with open(folder / "output.log", "a") as log:
+        subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False)
 
 
 def flags(arm: str, seed: int, args: argparse.Namespace) -> list[str]:

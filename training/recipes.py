@@ -106,8 +106,8 @@ RECIPES = {
     ),
 }
 
-# `--recipe best`: what a search on validation images chose (docs/recipe.md), and what
-# the shipped weights were trained with (`make train-best`).
+# `--recipe best`: what the shipped weights were trained with (`make train-best`).
+# Mostly common practice: the search has only begun (docs/recipe.md).
 BEST_CHANGES = {
     "lgps": {
         "stages": [[128, 38], [192, 12], [256, 10]],

@@ -6,6 +6,8 @@ beside and renamed, so a kill at any moment leaves the last complete one.
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +51,8 @@ def saved_epochs(path: Path) -> int:
     """
     if not path.is_file():
         return 0
-    try:
-        with h5py.File(path) as file:
-            return len(json.loads(file.attrs["progress"])["history"])
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise UserError(f"{path} is not a readable training state: {error}") from error
+    with _opened(path) as file:
+        return len(json.loads(file.attrs["progress"])["history"])
 
 
 def load_state(path: Path, model: keras.Model) -> dict[str, Any]:
@@ -70,12 +69,9 @@ def load_state(path: Path, model: keras.Model) -> dict[str, Any]:
         UserError: when the file is damaged or belongs to another model.
     """
     variables = _variables(model)
-    try:
-        with h5py.File(path) as file:
-            progress = json.loads(file.attrs["progress"])
-            values = [file[str(index)][()] for index in range(len(file))]
-    except (OSError, KeyError, ValueError) as error:
-        raise UserError(f"{path} is not a readable training state: {error}") from error
+    with _opened(path) as file:
+        progress = json.loads(file.attrs["progress"])
+        values = [file[str(index)][()] for index in range(len(file))]
     if [v.shape for v in values] != [tuple(v.shape) for v in variables]:
         raise UserError(
             f"{path} belongs to another model; resume with the options of its "
@@ -84,6 +80,16 @@ def load_state(path: Path, model: keras.Model) -> dict[str, Any]:
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
     return progress
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
+    """The state's file; whatever is wrong with what is read of it is one line."""
+    try:
+        with h5py.File(path) as file:
+            yield file
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise UserError(f"{path} is not a readable training state: {error}") from error
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:
