@@ -50,8 +50,13 @@ class BestCheckpoints(keras.callbacks.Callback):
         self.best: float | None = None
         self.best_epoch: int | None = None
 
+    @property
+    def value_name(self) -> str:
+        """The value that stands for an epoch."""
+        return "val_dice" if self.monitor == "last" else self.monitor
+
     def on_epoch_end(self, epoch, logs=None):
-        value = float(logs["val_dice" if self.monitor == "last" else self.monitor])
+        value = float(logs[self.value_name])
         if self.best is not None and not self._is_better(value):
             return
         self.best, self.best_epoch = value, epoch

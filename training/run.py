@@ -358,9 +358,11 @@ def finish(
     command = f"python Test.py --model_path {folder / BEST_FILE}"
     if options["demo"]:
         command += f" --data_path {options['data_path'][0]}"
+    which = "Last" if options["monitor"] == "last" else "Best"
     print(
-        f"Best epoch ({options['monitor']}): {scores['epoch']}; mean Dice "
-        f"{scores['dice_at_0.5']:.4f} on {scores['images']} validation images"
+        f"{which} {log.checkpoints.value_name} {log.checkpoints.best:.4f} in epoch "
+        f"{scores['epoch']}: mean Dice {scores['dice_at_0.5']:.4f} on "
+        f"{scores['images']} validation images"
         f"{', trained on too' if options['train_on_validation'] else ''} "
         f"({scores['dice']:.4f} at threshold {scores['threshold']:.2f}).\n"
         f"Look at {folder / 'samples.png'} and {folder / 'curves.png'}.\n"
