@@ -133,7 +133,8 @@ class RunLog(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         row = {name: float(np.mean(value)) for name, value in logs.items()}
         # The plateau callback logs the rate the epoch had; under a schedule, none does.
-        row.setdefault("learning_rate", float(self.model.optimizer.learning_rate))
+        rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
+        row.setdefault("learning_rate", float(rate))
         self.history.append({"epoch": epoch + 1, **row})
         progress = {
             "history": self.history,

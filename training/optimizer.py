@@ -63,18 +63,49 @@ def make_optimizer(
 def learning_rate(
     options: dict[str, Any], steps_per_epoch: int
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """The learning rate, or its schedule: up linearly, then down half a cosine."""
+    """The learning rate, or its schedule: up linearly, down half a cosine, again."""
     highest = options["learning_rate"]
     if options["schedule"] == "plateau":  # a callback lowers it
         return highest
-    warmup = options["warmup_epochs"]
-    return keras.optimizers.schedules.CosineDecay(
+    lowest = options["min_learning_rate"] / highest
+    warmup, restart = options["warmup_epochs"], options["restart_epoch"]
+    schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0 if warmup else highest,
-        decay_steps=max(1, options["epochs"] - warmup) * steps_per_epoch,
-        alpha=options["min_learning_rate"] / highest,
+        decay_steps=max(1, (restart or options["epochs"]) - warmup) * steps_per_epoch,
+        alpha=lowest,
         warmup_target=highest if warmup else None,
         warmup_steps=warmup * steps_per_epoch,
     )
+    if not restart:
+        return schedule
+    again = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=highest,
+        decay_steps=max(1, options["epochs"] - restart) * steps_per_epoch,
+        alpha=lowest,
+    )
+    return OneAfterAnother(schedule, again, restart * steps_per_epoch)
+
+
+class OneAfterAnother(keras.optimizers.schedules.LearningRateSchedule):
+    """One schedule of the learning rate, and from a step on another.
+
+    Args:
+        first: the one before.
+        second: the one from then on, which counts steps from there.
+        boundary: the first step of the second.
+    """
+
+    def __init__(
+        self,
+        first: keras.optimizers.schedules.LearningRateSchedule,
+        second: keras.optimizers.schedules.LearningRateSchedule,
+        boundary: int,
+    ):
+        self.first, self.second, self.boundary = first, second, boundary
+
+    def __call__(self, step):
+        later = self.second(step - self.boundary)
+        return keras.ops.where(step < self.boundary, self.first(step), later)
 
 
 def encoder_of(network: keras.Model) -> keras.Model:

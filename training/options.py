@@ -102,6 +102,12 @@ def new_options(given: dict[str, Any]) -> dict[str, Any]:
                 "--image_size; give --stages SIZE:EPOCHS instead"
             )
         options["epochs"] = sum(epochs for _, epochs in options["stages"])
+    if options["schedule"] == "cosine" and options["restart_epoch"]:
+        if not options["warmup_epochs"] <= options["restart_epoch"] < options["epochs"]:
+            raise UserError(
+                f"--restart_epoch {options['restart_epoch']} is not within the run's "
+                f"{options['epochs']} epochs; 0 leaves it out"
+            )
     if options["encoder_weights"] == "none":
         options["encoder_weights"] = None
     if not options["data_path"]:

@@ -18,6 +18,8 @@ class Recipe:
             multiplied by the factor when the validation loss has not improved for
             so many epochs.
         warmup_epochs: under `cosine`, epochs over which it first rises from 0.
+        restart_epoch: under `cosine`, the epoch after which it goes down from the top
+            once more (SGDR, Loshchilov and Hutter, 2017); 0: never.
         min_learning_rate: where it ends, under either.
         encoder_lr_factor: the encoder's learning rate as a share of the rest's.
         ema: decay per step of the moving average of the weights, which is what is
@@ -43,6 +45,7 @@ class Recipe:
     plateau_factor: float
     plateau_patience: int
     warmup_epochs: int
+    restart_epoch: int
     min_learning_rate: float
     encoder_lr_factor: float
     ema: float
@@ -69,6 +72,7 @@ RECIPES = {
         plateau_factor=0.5,
         plateau_patience=3,
         warmup_epochs=0,
+        restart_epoch=0,
         min_learning_rate=1e-6,
         encoder_lr_factor=1.0,
         ema=0.0,
@@ -92,6 +96,7 @@ RECIPES = {
         plateau_factor=0.1,
         plateau_patience=5,
         warmup_epochs=0,
+        restart_epoch=0,
         min_learning_rate=0.0,
         encoder_lr_factor=1.0,
         ema=0.0,
@@ -110,11 +115,12 @@ RECIPES = {
 # Mostly common practice: the search has only begun (docs/recipe.md).
 BEST_CHANGES = {
     "lgps": {
-        "stages": [[128, 38], [192, 12], [256, 10]],
+        "stages": [[128, 38], [192, 12], [256, 50]],
         "learning_rate": 1e-3,
         "beta_1": 0.9,
         "schedule": "cosine",
         "warmup_epochs": 2,
+        "restart_epoch": 60,
         "min_learning_rate": 1e-5,
         "ema": 0.995,
         "loss": "structure",

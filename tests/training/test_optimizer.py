@@ -38,6 +38,26 @@ def test_cosine_rises_over_the_warm_up_and_falls_to_the_minimum():
     assert rates[50] == pytest.approx(1e-5)
 
 
+def test_cosine_starts_again_from_the_top():
+    options = _options(
+        schedule="cosine",
+        warmup_epochs=2,
+        restart_epoch=6,
+        epochs=10,
+        learning_rate=1e-3,
+        min_learning_rate=1e-5,
+    )
+    schedule = learning_rate(options, steps_per_epoch=5)
+    rates = [float(schedule(step)) for step in range(51)]
+    once = learning_rate({**options, "restart_epoch": 0, "epochs": 6}, 5)
+    assert rates[:30] == [float(once(step)) for step in range(30)]
+    assert rates[29] < 2e-5 and rates[30] == pytest.approx(1e-3)
+    assert rates[40] == pytest.approx((1e-3 + 1e-5) / 2)
+    assert rates[50] == pytest.approx(1e-5)
+    with pytest.raises(UserError, match="--restart_epoch 6 is not within"):
+        _options(schedule="cosine", restart_epoch=6, epochs=6)
+
+
 def test_the_encoder_moves_by_its_share_of_the_rate():
     trainer = build_trainer(
         _options(encoder_lr_factor=0.1, learning_rate=1e-3), (32, 32)
