@@ -10,6 +10,7 @@ What is read until a fault is kept; the exit code is then 1. Not a medical devic
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 from data.cli import UserError, model_path, quiet_tensorflow, run_command
@@ -63,7 +64,9 @@ def main(args: argparse.Namespace) -> int:
     from deploy.segment import Segmenter
     from deploy.sources import Video, open_source
 
-    cv2.setNumThreads(1)  # the pipeline's stages already fill the cores
+    # The pipeline's stages already fill the cores, and wait for Python's lock less.
+    cv2.setNumThreads(1)
+    sys.setswitchinterval(5e-4)
     source = open_source(args.source)
     if args.smooth and not isinstance(source, Video):
         raise UserError("--smooth is for videos and cameras; pictures are independent")

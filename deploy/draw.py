@@ -31,7 +31,7 @@ def draw_overlay(frame: np.ndarray, finding: Finding) -> np.ndarray:
         finding.mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
     )
     thickness = max(1, round(max(frame.shape[:2]) / 320))
-    cv2.drawContours(picture, contours, -1, CONTOUR, thickness, cv2.LINE_AA)
+    cv2.drawContours(picture, contours, -1, CONTOUR, thickness)
     if finding.boxes:
         scale = max(frame.shape[:2]) / 1000
         for colour, width in (((0, 0, 0), 3 * thickness), ((255, 255, 255), thickness)):

@@ -13,6 +13,7 @@ THUMBNAIL = 96  # pixels; enough to find a border and to notice a cut
 # Mean grey difference of neighbouring thumbnails at a cut. Between the sequences of
 # CVC-ClinicDB 25 of 28 differ by more; neighbours of one video at 25 fps by far less.
 CUT_DIFFERENCE = 24.0
+MEAN_GREY = np.full((1, 3), 1 / 3, np.float32)
 MIN_AREA = 0.0005  # of the view: smaller specks are no finding
 
 
@@ -147,7 +148,7 @@ class Segmenter:
             self._view = View()
         view, box = self._view.update(frame)
         small = resize_image(frame[box], self.runtime.image_size)
-        grey = thumbnail(frame).mean(axis=2) if self.smooth else None
+        grey = cv2.transform(thumbnail(frame), MEAN_GREY) if self.smooth else None
         return Prepared(small, view, box, self._view.area, grey)
 
     def infer(self, prepared: Prepared) -> np.ndarray:
@@ -162,16 +163,16 @@ class Segmenter:
         box = prepared.box
         rows, columns = prepared.view[box].shape
         full = np.zeros(prepared.view.shape, np.float32)
-        full[box] = cv2.resize(
+        enlarged = cv2.resize(
             probability, (columns, rows), interpolation=cv2.INTER_LINEAR
         )
-        full *= prepared.view
+        full[box] = cv2.copyTo(enlarged, prepared.view[box].view(np.uint8))
         return find_polyps(full, self.threshold, prepared.view_area)
 
     def _smoothed(self, probability: np.ndarray, grey: np.ndarray) -> np.ndarray:
         """Exponential mean over the frames since the last cut."""
         if self._past is not None and grey.shape == self._thumbnail.shape:
-            if np.abs(grey - self._thumbnail).mean() > CUT_DIFFERENCE:
+            if cv2.absdiff(grey, self._thumbnail).mean() > CUT_DIFFERENCE:
                 self.cuts += 1
             else:
                 probability = self.smooth * self._past + (1 - self.smooth) * probability
