@@ -26,7 +26,7 @@ from training.options import VALIDATION_FILE
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT_DIR = ROOT / "runs" / "search"
-EPOCHS, IMAGE_SIZE = 8, 128
+EPOCHS, IMAGE_SIZE = 5, 128
 BASE = {
     "schedule": "cosine",
     "warmup_epochs": 1,
@@ -45,8 +45,9 @@ ARMS = {
     "structure loss": {"loss": "structure"},
     "augmentation lgps": {"augmentation": "lgps"},
     "augmentation wide": {"augmentation": "wide"},
-    "peak learning rate 2e-3": {"learning_rate": 2e-3},
-    "published recipe": {name: None for name in BASE if name != "no_discriminator"},
+    "published recipe": {
+        name: None for name in BASE if name not in ("no_discriminator", "monitor")
+    },
     "weights not averaged": {"ema": None},
     "encoder at 0.3 of the rate": {"encoder_lr_factor": 0.3},
     "plateau schedule": {
@@ -59,8 +60,8 @@ ARMS = {
     "momentum 0.9, not re-estimated": {"bn_recalibrate": 0, "bn_momentum": 0.9},
     "encoder statistics frozen": {"freeze_encoder_bn": True},
     "without squeeze-excitation": {"no_se": True},
-    "beta_1 0.5": {"beta_1": None},
     "no augmentation": {"augmentation": "none"},
+    "first 96×96": {"image_size": None, "epochs": None, "stages": ["96:3", "128:2"]},
     "adversarial 0.01, published CRF": {**ADVERSARIAL, "adversarial_weight": 0.01},
     "adversarial 0.1, published CRF": {**ADVERSARIAL, "adversarial_weight": 0.1},
     "adversarial 0.01, mean-field CRF": {
