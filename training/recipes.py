@@ -134,6 +134,7 @@ BEST_CHANGES = {
 # discriminator is left out: at weight 0 it takes half the time and changes nothing.
 DEMO_CHANGES = {
     "stages": None,
+    "restart_epoch": 0,
     "epochs": 25,
     "batch_size": 8,
     "learning_rate": 1e-3,
