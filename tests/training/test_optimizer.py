@@ -22,14 +22,17 @@ def _options(**given) -> dict:
     return new_options({"data_path": ["x"], "no_discriminator": True, **given})
 
 
+COSINE = {
+    "schedule": "cosine",
+    "warmup_epochs": 2,
+    "epochs": 10,
+    "learning_rate": 1e-3,
+    "min_learning_rate": 1e-5,
+}
+
+
 def test_cosine_rises_over_the_warm_up_and_falls_to_the_minimum():
-    options = _options(
-        schedule="cosine",
-        warmup_epochs=2,
-        epochs=10,
-        learning_rate=1e-3,
-        min_learning_rate=1e-5,
-    )
+    options = _options(**COSINE)
     schedule = learning_rate(options, steps_per_epoch=5)
     rates = [float(schedule(step)) for step in range(51)]
     assert rates[0] == 0 and rates[5] == pytest.approx(5e-4)
@@ -39,14 +42,7 @@ def test_cosine_rises_over_the_warm_up_and_falls_to_the_minimum():
 
 
 def test_cosine_starts_again_from_the_top():
-    options = _options(
-        schedule="cosine",
-        warmup_epochs=2,
-        restart_epoch=6,
-        epochs=10,
-        learning_rate=1e-3,
-        min_learning_rate=1e-5,
-    )
+    options = _options(**COSINE, restart_epoch=6)
     schedule = learning_rate(options, steps_per_epoch=5)
     rates = [float(schedule(step)) for step in range(51)]
     once = learning_rate({**options, "restart_epoch": 0, "epochs": 6}, 5)
