@@ -18,9 +18,17 @@ CARD = """# {name}
 | Parameters | {parameters:,} |
 | Input | {input} |
 | Output | {output} |
+| Run by | {run_by} |
 | Parity | {parity} |
 | Speed | {p50_ms:.1f} ms a frame (median, {threads} threads, {machine}) |
 """
+RUN_BY = {
+    "openvino": "OpenVINO, told INFERENCE_PRECISION_HINT=f32: by itself it computes in "
+    "bfloat16 on some CPUs, and Dice drops",
+    "onnx": "ONNX Runtime",
+    "litert": "LiteRT",
+    "saved_model": "TensorFlow",
+}
 
 
 def file_hash(path: Path) -> str:
@@ -66,6 +74,7 @@ def write_card(path: Path, facts: dict[str, Any]) -> None:
             path.with_suffix(".bin") if path.suffix == ".xml" else path
         ),
         "machine": machine_name(),
+        "run_by": RUN_BY[facts["format"]],
     }
     card = path.with_name(f"{path.name}.card.json")
     card.write_text(json.dumps(facts, indent=1) + "\n")

@@ -40,6 +40,7 @@ def export_checkpoint(args: argparse.Namespace) -> int:
         frames = dataset_frames(args.data_path, "validation", size, COMPARED_FRAMES)
     else:
         frames = demo_frames(size)
+    precision = "int8" if args.int8 else "float32"
     maps = keras_maps(checkpoint, frames.images)  # before the model may be changed
     model = _build(checkpoint, args)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -56,27 +57,27 @@ def export_checkpoint(args: argparse.Namespace) -> int:
             write_model(model, staged, args.format)
         print(f"{out}: written in {time.perf_counter() - start:.0f} s")
 
-        parities = _compare(maps, staged, frames, args)
-        for name, parity in parities.items():
-            print(f"{name}: {parity}")
-        problems = _judge(parities, args)
+        runtime = load_runtime(staged)
+        parity = measure_parity(maps, runtime, frames)
+        print(f"{precision}: {parity}")
+        problems = _judge(parity, args)
         if problems:
             print(f"the export to {out} is deleted: {'; '.join(problems)}")
             return 1
-        milliseconds = median_ms(load_runtime(staged), frames.images)
+        milliseconds = median_ms(runtime, frames.images)
         _move_into_place(staged, out)
     facts = {
         "model": checkpoint.name,
         "format": args.format,
-        "precision": "int8" if args.int8 else "float32",
+        "precision": precision,
         "source": checkpoint.path.name,
         "source_sha256": file_hash(checkpoint.path),
         "parameters": checkpoint.model.count_params(),
         "input": f"{_shape(model.input_shape)} uint8 RGB 0-255, sides divisible by "
         f"{checkpoint.input_spec.size_multiple}",
         "output": f"{_shape(model.output_shape)} float32 probability",
-        "parity": "; ".join(f"{name}: {p}" for name, p in parities.items()),
-        "parities": {name: asdict(parity) for name, parity in parities.items()},
+        "parity": str(parity),
+        "compared": asdict(parity),
         "p50_ms": milliseconds,
         "threads": available_cores(),
     }
@@ -132,35 +133,18 @@ def _build(checkpoint: Checkpoint, args: argparse.Namespace) -> keras.Model:
     return build_export_model(checkpoint, batch_size)
 
 
-def _compare(
-    maps: np.ndarray, path: Path, frames, args: argparse.Namespace
-) -> dict[str, Parity]:
-    """Parity of the file, in float32 and as its runtime runs it on this machine."""
-    parities = {}
-    if not args.int8:
-        exact = load_runtime(path, exact=True)
-        parities["float32"] = measure_parity(maps, exact, frames)
-    if args.int8 or args.format == "openvino":  # only OpenVINO lowers the precision
-        name = "int8" if args.int8 else "as run here"
-        parities[name] = measure_parity(maps, load_runtime(path), frames)
-    return parities
-
-
-def _judge(parities: dict[str, Parity], args: argparse.Namespace) -> list[str]:
+def _judge(parity: Parity, args: argparse.Namespace) -> list[str]:
     """What is wrong with an export; empty when it passes."""
     problems = []
-    for name, parity in parities.items():
-        difference = parity.max_difference
-        if name == "float32" and not difference <= args.max_difference:
-            problems.append(
-                f"it differs from Keras by {difference:.1e}, more than "
-                f"--max_difference {args.max_difference:g}"
-            )
-        if not parity.drop <= args.max_drop:
-            problems.append(
-                f"Dice drops by {parity.drop:.4f} ({name}), more than --max_drop "
-                f"{args.max_drop:g}"
-            )
+    if not args.int8 and not parity.max_difference <= args.max_difference:
+        problems.append(
+            f"it differs from Keras by {parity.max_difference:.1e}, more than "
+            f"--max_difference {args.max_difference:g}"
+        )
+    if not parity.drop <= args.max_drop:
+        problems.append(
+            f"Dice drops by {parity.drop:.4f}, more than --max_drop {args.max_drop:g}"
+        )
     return problems
 
 

@@ -1,6 +1,6 @@
 """Measures how fast LGPS runs here, in every runtime that is installed.
 
-    python tools/bench.py --model_path runs/lgps/best.h5
+    python tools/bench.py
     python tools/bench.py --model_path best.h5 --data_path data/Kvasir-SEG --json b.json
 
 Each row is a process of its own, pinned to the given cores: latency of one 256×256
@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np  # noqa: E402
 
-from data.cli import UserError, quiet_tensorflow, run_command  # noqa: E402
+from data.cli import UserError, model_path, quiet_tensorflow, run_command  # noqa: E402
 from tools.bench_rows import IMAGE_SIZE, WARM_UP, Row, Worker  # noqa: E402
 
 ROUNDS = 10
@@ -38,7 +38,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model_path", type=Path, required=True, help="LGPS .h5")
+    parser.add_argument(
+        "--model_path",
+        type=model_path,
+        default="lgps",
+        help="an LGPS .h5; default lgps, the shipped weights",
+    )
     parser.add_argument(
         "--data_path", type=Path, help="prepared dataset, to calibrate and for Dice"
     )

@@ -203,7 +203,7 @@ def _load(row: Row, threads: int):
     from deploy.runtimes import load_runtime, tensorflow_threads
 
     if not row.runtime.startswith("keras"):
-        return load_runtime(row.file, threads, exact=row.precision == "float32")
+        return load_runtime(row.file, threads, exact=row.precision != "bfloat16")
     quiet_tensorflow()
     tensorflow_threads(threads)
     import tensorflow as tf
