@@ -1,6 +1,8 @@
 """The LGPS generator rewritten for inference: the same function, less work.
 
-Each step is exact in real arithmetic; in float32 the probabilities agree to 1e-6.
+Each step is exact in real arithmetic. In float32 the probabilities of the shipped
+weights lie within 1e-5 of the network's in float64, the network's own within 5e-6
+(24 images of Kvasir-SEG).
 
 1. Batch normalisation is affine, so it is folded into the convolution before it:
    `γ(Wx + b − μ)/σ + β = (γ/σ)W·x + γ(b − μ)/σ + β`.
@@ -104,10 +106,11 @@ def fold_norm(
     """Folds a batch normalisation into the convolution before it.
 
     Returns:
-        Kernel, shaped as the convolution's, and `(C,)` bias.
+        Kernel, shaped as the convolution's, and `(C,)` bias; float64, so that they
+        are rounded once.
     """
-    kernel, *bias = convolution.get_weights()
-    gamma, beta, mean, variance = norm.get_weights()
+    kernel, *bias = (w.astype(np.float64) for w in convolution.get_weights())
+    gamma, beta, mean, variance = (w.astype(np.float64) for w in norm.get_weights())
     factor = gamma / np.sqrt(variance + norm.epsilon)
     depthwise = isinstance(convolution, keras.layers.DepthwiseConv2D)
     kernel = kernel * (factor[:, None] if depthwise else factor)
