@@ -7,7 +7,7 @@ Each row is a process of its own, pinned to the given cores: latency of one 256Ã
 frame at a time, throughput with a stream per core, start-up time and peak memory. Rows
 are measured in turns, so that a disturbance hits all of them alike. int8 rows are
 calibrated on the dataset, or on demo frames. Dice, on the dataset's test set or on demo
-frames, stands beside the speed. Takes 6 minutes; what it is doing is written to
+frames, stands beside the speed. Takes 6 to 9 minutes; what it is doing is written to
 standard error, and what is measured so far to the JSON file.
 """
 

@@ -184,7 +184,7 @@ class _Tasks:
         import openvino
 
         options = {"NUM_STREAMS": self.threads, "INFERENCE_NUM_THREADS": self.threads}
-        if self.row.precision == "float32":
+        if self.row.precision != "bfloat16":
             options["INFERENCE_PRECISION_HINT"] = "f32"
         compiled = openvino.Core().compile_model(self.row.file, "CPU", options)
         jobs = openvino.AsyncInferQueue(compiled, 2 * self.threads)

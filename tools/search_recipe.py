@@ -117,7 +117,7 @@ def train_arm(arm: str, seed: int, args: argparse.Namespace) -> None:
         command.append("--resume")
     else:
         command += ["--overwrite", "--verbose", "2", *flags(arm, seed, args)]
-    print(f"{arm}, seed {seed}: {folder}", flush=True)
+    print(f"{arm}, seed {seed}: {folder}\n", end="", flush=True)  # one write a line
     with open(folder / "output.log", "a") as log:
         subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False)
 
