@@ -72,6 +72,13 @@ def test_openvino_and_its_card(checkpoint, tmp_path):
 
 
 @pytest.mark.slow
+def test_the_shipped_weights_pass_as_they_are(tmp_path):
+    """In bfloat16, OpenVINO's own choice on some processors, they do not."""
+    needs("openvino")
+    assert Export.main(Export.parse_args(["--out", str(tmp_path / "lgps.xml")])) == 0
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("file_format", ["onnx", "litert", "saved_model"])
 def test_other_formats(checkpoint, tmp_path, file_format):
     path = tmp_path / f"best{FORMATS[file_format][0]}"
