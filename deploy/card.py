@@ -24,7 +24,7 @@ CARD = """# {name}
 """
 RUN_BY = {
     "openvino": "OpenVINO, told INFERENCE_PRECISION_HINT=f32: by itself it computes in "
-    "bfloat16 on some CPUs, and Dice drops",
+    "bfloat16 on some CPUs",
     "onnx": "ONNX Runtime",
     "litert": "LiteRT",
     "saved_model": "TensorFlow",

@@ -171,7 +171,7 @@ def load_runtime(
         path: a `.h5`, `.xml`, `.onnx` or `.tflite` file, or a SavedModel folder.
         threads: CPU threads of the runtime; default: the cores this process may use.
         exact: compute in float32 what the model has in float32. Otherwise OpenVINO
-            takes bfloat16 where the CPU has units for it: faster, but Dice drops.
+            takes bfloat16 where the CPU has units for it: faster, not the same.
 
     Raises:
         UserError: the file is missing, no such model, or its runtime not installed.

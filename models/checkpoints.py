@@ -106,8 +106,17 @@ def save_checkpoint(model: keras.Model, path: str | Path) -> None:
     path = Path(path)
     # Keras advises its newer format at each save; .h5 is what published code reads.
     logging.getLogger("absl").setLevel(logging.ERROR)
-    with replacing(path) as partial:
-        model.save(partial)
+    # It files a nested model's trainable weights first: frozen layers would move them
+    # away from where they are looked for.
+    frozen = [layer for layer in model._flatten_layers() if not layer.trainable]
+    for layer in frozen:
+        layer.trainable = True
+    try:
+        with replacing(path) as partial:
+            model.save(partial)
+    finally:
+        for layer in frozen:
+            layer.trainable = False
 
 
 def _read_architecture(path: Path) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def recalibrate(
     """Replaces the moving statistics by those of the given images, in place.
 
     Means are averaged over the batches; variances are taken within and between them.
-    Weights are not changed.
+    Weights are not changed, nor are frozen layers, which use their statistics.
 
     Args:
         network: the network; each layer's statistics are those of inputs that the
@@ -58,7 +58,7 @@ def recalibrate(
         batches: prepared images `(B, H, W, 3)`; every batch counts the same.
         run: calls the network in training mode (compiled once by the caller).
     """
-    layers = batch_normalisations(network)
+    layers = [layer for layer in batch_normalisations(network) if layer.trainable]
     if not layers:
         return
     means = [0.0] * len(layers)

@@ -73,7 +73,7 @@ def test_openvino_and_its_card(checkpoint, tmp_path):
 
 @pytest.mark.slow
 def test_the_shipped_weights_pass_as_they_are(tmp_path):
-    """In bfloat16, OpenVINO's own choice on some processors, they do not."""
+    """In bfloat16, OpenVINO's own choice on some processors, they would not."""
     needs("openvino")
     assert Export.main(Export.parse_args(["--out", str(tmp_path / "lgps.xml")])) == 0
 

@@ -463,3 +463,19 @@ def test_trained_checkpoint():
     assert kernel.shape == (1, 1, 16, 1)
     np.testing.assert_array_equal(checkpoint.model.layers[-1].kernel, kernel)
     np.testing.assert_array_equal(checkpoint.model.layers[-1].bias, bias)
+
+
+def test_frozen_layers_are_saved_where_they_are_looked_for(tmp_path):
+    model = build_model("lgps", SHAPE)
+    norms = [
+        layer
+        for layer in model._flatten_layers()
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    for layer in norms:
+        layer.trainable = False
+    save_checkpoint(model, tmp_path / "best.h5")
+    assert not any(layer.trainable for layer in norms)
+    loaded = load_checkpoint(tmp_path / "best.h5").model
+    image = np.random.default_rng(0).uniform(-1, 1, (1, *SHAPE)).astype("float32")
+    np.testing.assert_allclose(model(image), loaded(image), atol=1e-6)
