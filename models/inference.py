@@ -1,8 +1,8 @@
 """The LGPS generator rewritten for inference: the same function, less work.
 
 Each step is exact in real arithmetic. In float32, on 24 images of Kvasir-SEG, the
-probabilities of the shipped weights lie within 7e-6 of the network's in float64, and the
-network's own within 1e-5.
+probabilities of the shipped weights lie within 7e-6 of the network's in float64; those
+of the network itself within 1e-5.
 
 1. Batch normalisation is affine, so it is folded into the convolution before it:
    `γ(Wx + b − μ)/σ + β = (γ/σ)W·x + γ(b − μ)/σ + β`.
