@@ -112,7 +112,7 @@ RECIPES = {
 }
 
 # `--recipe best`: what the shipped weights were trained with (`make train-best`).
-# Mostly common practice: the search has only begun (docs/recipe.md).
+# The loss is what the search shows to help; the rest is common practice (docs/recipe.md).
 BEST_CHANGES = {
     "lgps": {
         "stages": [[128, 38], [192, 12], [256, 50]],
