@@ -112,7 +112,7 @@ RECIPES = {
 }
 
 # `--recipe best`: what the shipped weights were trained with (`make train-best`).
-# The loss is what the search shows to help; the rest is common practice (docs/recipe.md).
+# The search shows the loss to help; the rest is common practice (docs/recipe.md).
 BEST_CHANGES = {
     "lgps": {
         "stages": [[128, 38], [192, 12], [256, 50]],
