@@ -17,6 +17,7 @@ import models.checkpoints
 from data.cli import UserError
 from models import build_model
 from models.checkpoints import load_checkpoint, save_checkpoint
+from training.recalibrate import batch_normalisations
 
 ROOT = Path(__file__).parents[2]
 TRIAL_FILE = ROOT.parent / "shared/weights/lgps_trial.h5"
@@ -467,11 +468,7 @@ def test_trained_checkpoint():
 
 def test_frozen_layers_are_saved_where_they_are_looked_for(tmp_path):
     model = build_model("lgps", SHAPE)
-    norms = [
-        layer
-        for layer in model._flatten_layers()
-        if isinstance(layer, keras.layers.BatchNormalization)
-    ]
+    norms = batch_normalisations(model)
     for layer in norms:
         layer.trainable = False
     save_checkpoint(model, tmp_path / "best.h5")
