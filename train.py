@@ -10,6 +10,7 @@ Flags that are not given take the published values (training/recipes.py).
 """
 
 import argparse
+import re
 from collections.abc import Callable
 from dataclasses import fields
 
@@ -38,6 +39,17 @@ CHOICES = {
     "crf": ("published", "meanfield"),
     "encoder": tuple(f"pvt_v2_b{size}" for size in range(6)),
 }
+# Values that the numbers of a recipe may have; the others, `[0, inf)`.
+LIMITS = {
+    "epochs": "[1, inf)",
+    "batch_size": "[1, inf)",
+    "learning_rate": "(0, inf)",
+    "beta_1": "[0, 1)",
+    "plateau_factor": "(0, 1)",
+    "ema": "[0, 1)",
+    "bn_momentum": "[0, 1)",
+    "seed": f"[0, {2**32})",
+}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -62,7 +74,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="validate on the test arrays of these prepared datasets, as published; "
         "default: part of the training images, whole video sequences at a time",
     )
-    add("--val_fraction", type=_number(float, 0, 1), help="that part, default 0.1")
+    add("--val_fraction", type=_number(float, "(0, 1)"), help="that part, default 0.1")
     add(
         "--train_on_validation",
         action="store_true",
@@ -76,13 +88,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add("--resume", action="store_true", help="take up the run in that folder")
     add("--overwrite", action="store_true", help="replace a run in that folder")
-    add("--image_size", type=_number(int, 1), help="side, default: as prepared")
+    add("--image_size", type=_number(int, "[1, inf)"), help="default: as prepared")
     add(
         "--stages",
         nargs="+",
         type=_stage,
-        metavar="SIZE:EPOCHS",
-        help="train at several sizes, one after the other",
+        metavar="SIZE:EPOCHS[:AUGMENTATION]",
+        help="train at several sizes, or augmentations, one after the other",
     )
     add("--no_shuffle", action="store_true", help="keep the order of the arrays")
     add("--encoder_weights", help="none (default), imagenet (LGPS) or a weights file")
@@ -96,9 +108,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         if field.type is bool:
             recipe.add_argument(f"--{field.name}", action="store_true")
             continue
+        if field.name == "restart_epochs":
+            add = recipe.add_argument
+            add("--restart_epochs", nargs="*", type=_number(int), help="default none")
+            continue
+        limits = LIMITS.get(field.name, "[0, inf)")
         recipe.add_argument(
             f"--{field.name}",
-            type=str if field.type is str else _number(field.type, 0),
+            type=str if field.type is str else _number(field.type, limits),
             choices=CHOICES.get(field.name),
             help=", ".join(f"{name} {value}" for name, value in values),
         )
@@ -106,7 +123,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     lgps = parser.add_argument_group("LGPS")
     add = lgps.add_argument
     add("--no_se", action="store_true", help="without squeeze-excitation")
-    add("--adversarial_weight", type=_number(float, 0), help="default 0, as published")
+    add("--adversarial_weight", type=_number(float), help="default 0, as published")
     add("--crf", choices=CHOICES["crf"], help="of the discriminator")
     add(
         "--no_discriminator",
@@ -123,25 +140,31 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _number(kind: Callable, low: float, high: float = float("inf")) -> Callable:
-    """An argparse type: a number within limits."""
+def _number(kind: Callable, limits: str = "[0, inf)") -> Callable:
+    """An argparse type: a number within limits, written as `[from, to)`."""
+    low, high = map(float, limits[1:-1].split(","))
+    excluded = {low} if limits[0] == "(" else set()
+    excluded |= {high} if limits[-1] == ")" else set()
 
     def parse(text: str) -> float:
         value = kind(text)
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text} is not in [{low}, {high}]")
+        if not low <= value <= high or value in excluded:
+            raise argparse.ArgumentTypeError(f"{text} is not in {limits}")
         return value
 
     parse.__name__ = kind.__name__
     return parse
 
 
-def _stage(text: str) -> list[int]:
-    """An argparse type: `SIZE:EPOCHS`."""
-    side, _, epochs = text.partition(":")
-    if not (side.isdecimal() and epochs.isdecimal() and int(side) and int(epochs)):
-        raise argparse.ArgumentTypeError(f"{text} is not SIZE:EPOCHS, such as 128:20")
-    return [int(side), int(epochs)]
+def _stage(text: str) -> list:
+    """An argparse type: `SIZE:EPOCHS` or `SIZE:EPOCHS:AUGMENTATION`."""
+    stage = re.fullmatch(r"0*([1-9]\d*):0*([1-9]\d*)(?::(\w+))?", text)
+    if not stage or stage[3] not in (None, *AUGMENTATIONS):
+        raise argparse.ArgumentTypeError(
+            f"{text} is not SIZE:EPOCHS, such as 128:20, or SIZE:EPOCHS:AUGMENTATION"
+        )
+    side, epochs, augmentation = stage.groups()
+    return [int(side), int(epochs), *([augmentation] if augmentation else [])]
 
 
 def main(args: argparse.Namespace) -> int:

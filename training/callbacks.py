@@ -68,7 +68,7 @@ class BestCheckpoints(keras.callbacks.Callback):
             old.unlink()
 
     def _is_better(self, value: float) -> bool:
-        if self.monitor == "last":
+        if self.monitor == "last" or not math.isfinite(self.best):
             return True
         return value < self.best if self.monitor == "val_loss" else value > self.best
 
@@ -99,6 +99,7 @@ class RunLog(keras.callbacks.Callback):
         folder: the run's folder.
         others: the other callbacks, whose counters are kept.
         checkpoints: the one that knows the best value so far.
+        writes_files: False in workers that only take a saved run up.
     """
 
     def __init__(
@@ -106,9 +107,11 @@ class RunLog(keras.callbacks.Callback):
         folder: Path,
         others: list[keras.callbacks.Callback],
         checkpoints: BestCheckpoints,
+        writes_files: bool = True,
     ):
         super().__init__()
         self.folder = folder
+        self.writes_files = writes_files
         self.others = others
         self.checkpoints = checkpoints
         self.history: list[dict[str, float]] = []
@@ -131,6 +134,8 @@ class RunLog(keras.callbacks.Callback):
         restore_counters(self.others, self._counters)
 
     def on_epoch_end(self, epoch, logs=None):
+        if not self.writes_files:
+            return
         row = {name: float(np.mean(value)) for name, value in logs.items()}
         # The plateau callback logs the rate the epoch had; under a schedule, none does.
         rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)

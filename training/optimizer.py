@@ -1,6 +1,7 @@
 """Adam as a run's options ask for it: schedule, slower encoder, averaged weights."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import keras
@@ -67,23 +68,20 @@ def learning_rate(
     highest = options["learning_rate"]
     if options["schedule"] == "plateau":  # a callback lowers it
         return highest
-    lowest = options["min_learning_rate"] / highest
-    warmup, restart = options["warmup_epochs"], options["restart_epoch"]
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0 if warmup else highest,
-        decay_steps=max(1, (restart or options["epochs"]) - warmup) * steps_per_epoch,
-        alpha=lowest,
-        warmup_target=highest if warmup else None,
-        warmup_steps=warmup * steps_per_epoch,
-    )
-    if not restart:
-        return schedule
-    again = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=highest,
-        decay_steps=max(1, options["epochs"] - restart) * steps_per_epoch,
-        alpha=lowest,
-    )
-    return OneAfterAnother(schedule, again, restart * steps_per_epoch)
+    schedule = None
+    warmup = options["warmup_epochs"]
+    for start, end in pairwise([0, *options["restart_epochs"], options["epochs"]]):
+        cosine = keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=0.0 if warmup else highest,
+            decay_steps=(end - start - warmup) * steps_per_epoch,
+            alpha=options["min_learning_rate"] / highest,
+            warmup_target=highest if warmup else None,
+            warmup_steps=warmup * steps_per_epoch,
+        )
+        boundary = start * steps_per_epoch
+        schedule = OneAfterAnother(schedule, cosine, boundary) if start else cosine
+        warmup = 0
+    return schedule
 
 
 class OneAfterAnother(keras.optimizers.schedules.LearningRateSchedule):

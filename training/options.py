@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -94,19 +95,31 @@ def new_options(given: dict[str, Any]) -> dict[str, Any]:
     if given.get("demo"):
         options |= {k: v for k, v in DEMO_CHANGES.items() if k in options}
         options["data_path"] = [str(_shown(DEMO_PATH))]
+    if given.get("adversarial_weight") or "crf" in given:
+        if given.get("no_discriminator"):
+            raise UserError("--no_discriminator leaves nothing for its other flags")
+        options["no_discriminator"] = False
     options |= given
+    if options["train_on_validation"] and options["val_data_path"]:
+        raise UserError("--train_on_validation is not for sets of --val_data_path")
     if options["stages"]:
         if "epochs" in given or options["image_size"]:
             raise UserError(
                 "--stages (--recipe best has them) takes the place of --epochs and "
                 "--image_size; give --stages SIZE:EPOCHS instead"
             )
-        options["epochs"] = sum(epochs for _, epochs in options["stages"])
-    if options["schedule"] == "cosine" and options["restart_epoch"]:
-        if not options["warmup_epochs"] <= options["restart_epoch"] < options["epochs"]:
+        if given.get("early_stop_patience"):
+            raise UserError("--stages are of fixed length: no --early_stop_patience")
+        options["early_stop_patience"] = 0
+        options["epochs"] = sum(epochs for _, epochs, *_ in options["stages"])
+    if options["early_stop_patience"] and options["monitor"] == "last":
+        raise UserError("--early_stop_patience needs a --monitor other than last")
+    if options["schedule"] == "cosine":
+        bounds = [options["warmup_epochs"], *options["restart_epochs"]]
+        if any(a >= b for a, b in pairwise([*bounds, options["epochs"]])):
             raise UserError(
-                f"--restart_epoch {options['restart_epoch']} is not within the run's "
-                f"{options['epochs']} epochs; 0 leaves it out"
+                f"--warmup_epochs and --restart_epochs ({', '.join(map(str, bounds))})"
+                f" do not ascend within the run's {options['epochs']} epochs"
             )
     if options["encoder_weights"] == "none":
         options["encoder_weights"] = None
@@ -135,8 +148,8 @@ def saved_options(folder: Path, given: dict[str, Any]) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is not a run's configuration: {error}") from error
     changeable = set(CHANGEABLE)
-    if saved.get("stages") or saved.get("schedule") == "cosine":
-        changeable.remove("epochs")  # the schedule was laid out for them
+    if saved.get("stages") or saved.get("schedule") == "cosine" or saved.get("ema"):
+        changeable.remove("epochs")  # laid out for them; an average ends in the last
     changed = [
         f"--{name} {value} (was {saved.get(name)})"
         for name, value in given.items()

@@ -18,8 +18,8 @@ class Recipe:
             multiplied by the factor when the validation loss has not improved for
             so many epochs.
         warmup_epochs: under `cosine`, epochs over which it first rises from 0.
-        restart_epoch: under `cosine`, the epoch after which it goes down from the top
-            once more (SGDR, Loshchilov and Hutter, 2017); 0: never.
+        restart_epochs: under `cosine`, the epochs after which it goes down from the
+            top once more (SGDR, Loshchilov and Hutter, 2017).
         min_learning_rate: where it ends, under either.
         encoder_lr_factor: the encoder's learning rate as a share of the rest's.
         ema: decay per step of the moving average of the weights, which is what is
@@ -45,7 +45,7 @@ class Recipe:
     plateau_factor: float
     plateau_patience: int
     warmup_epochs: int
-    restart_epoch: int
+    restart_epochs: list[int]
     min_learning_rate: float
     encoder_lr_factor: float
     ema: float
@@ -72,7 +72,7 @@ RECIPES = {
         plateau_factor=0.5,
         plateau_patience=3,
         warmup_epochs=0,
-        restart_epoch=0,
+        restart_epochs=[],
         min_learning_rate=1e-6,
         encoder_lr_factor=1.0,
         ema=0.0,
@@ -96,7 +96,7 @@ RECIPES = {
         plateau_factor=0.1,
         plateau_patience=5,
         warmup_epochs=0,
-        restart_epoch=0,
+        restart_epochs=[],
         min_learning_rate=0.0,
         encoder_lr_factor=1.0,
         ema=0.0,
@@ -120,7 +120,7 @@ BEST_CHANGES = {
         "beta_1": 0.9,
         "schedule": "cosine",
         "warmup_epochs": 2,
-        "restart_epoch": 60,
+        "restart_epochs": [60],
         "min_learning_rate": 1e-5,
         "ema": 0.995,
         "loss": "structure",
@@ -134,7 +134,7 @@ BEST_CHANGES = {
 # discriminator is left out: at weight 0 it takes half the time and changes nothing.
 DEMO_CHANGES = {
     "stages": None,
-    "restart_epoch": 0,
+    "restart_epochs": [],
     "epochs": 25,
     "batch_size": 8,
     "learning_rate": 1e-3,

@@ -1,6 +1,7 @@
 """One training run, from prepared datasets to a folder with a scored checkpoint."""
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,8 @@ from training.threshold import choose_threshold
 
 # All that a run writes, so that --overwrite removes nothing else.
 RUN_FILES = (
-    *("*.h5", "config.json", "validation.json", "log.csv", "*.png"),
-    *("tensorboard", ".partial.*"),
+    *(BEST_FILE, STATE_FILE, "epoch_*_val_loss_*.h5", CONFIG_FILE, VALIDATION_FILE),
+    *("log.csv", "curves.png", "samples.png", "tensorboard", ".partial.*"),
 )
 PICTURED_SAMPLES = 4
 LOSSES = {"lgps": LGPSLoss, "pvtseg": PVTSegLoss, "structure": StructureLoss}
@@ -160,17 +161,22 @@ def train(
     """
     set_memory_growth()
     strategy = make_strategy(options["strategy"])  # before any device is used
-    if is_chief(strategy):
-        prepare_folder(folder, options, resume, overwrite)
+    writes_files = is_chief(strategy)
+    if writes_files and not (resume or overwrite) and (folder / CONFIG_FILE).exists():
+        raise UserError(
+            f"{folder} holds a run already: take it up with --resume, replace it "
+            "with --overwrite or give another --name"
+        )
     keras.utils.set_random_seed(options["seed"])
     precision = set_precision(options["precision"])
     train_samples, val_samples = load_samples(options)
     stages = stages_of(options, train_samples.image_size)
     if len(stages) > 1 and isinstance(strategy, MULTI_WORKER):
         raise UserError("--stages cannot be shared among several workers")
+    sizes = ("×".join(map(str, stage.image_size)) for stage in stages)
     print(
         f"{len(train_samples)} training and {len(val_samples)} validation images at "
-        f"{', '.join(f'{h}×{w}' for (h, w), _, _ in stages)}, {precision}, "
+        f"{', '.join(dict.fromkeys(sizes))}, {precision}, "
         f"{strategy.num_replicas_in_sync} device(s)"
     )
     done = saved_epochs(folder / STATE_FILE) if resume else 0
@@ -180,82 +186,95 @@ def train(
     spec = INPUT_SPECS[options["model"]]
     several = strategy.num_replicas_in_sync > 1
     steps = steps_per_epoch(train_samples, options["batch_size"])
-    for image_size, first, end in stages:
-        if done >= end and end != options["epochs"]:
+    trainer = None
+    for stage in stages:
+        if done >= stage.end and stage.end != options["epochs"]:
             continue
+        is_first, size = trainer is None, stage.image_size
         with strategy.scope():
-            trainer = build_trainer(options, image_size, steps_per_epoch=steps)
+            trainer = build_trainer(options, size, steps_per_epoch=steps)
+        if is_first and writes_files:  # nothing can be wrong with the flags now
+            prepare_folder(folder, options, resume)
         callbacks, log = make_callbacks(
-            options, folder, train_samples, val_samples, image_size, is_chief(strategy)
+            {**options, "augmentation": stage.augmentation},
+            folder,
+            train_samples,
+            val_samples,
+            size,
+            writes_files,
         )
         if done:
             log.restore(trainer)
-        if done == first:
+        if done == stage.first:
             log.forget_the_best()
-        if done < end:
+        if done < stage.end:
             trainer.fit(
                 training_dataset(
                     train_samples,
                     spec,
-                    image_size,
+                    size,
                     options["batch_size"],
-                    AUGMENTATIONS[options["augmentation"]],
+                    AUGMENTATIONS[stage.augmentation],
                     options["seed"],
                     shuffle=not options["no_shuffle"],
                     first_epoch=done,
                     full_batches=several,
                 ),
                 validation_data=evaluation_dataset(
-                    val_samples, spec, image_size, options["batch_size"], several
+                    val_samples, spec, size, options["batch_size"], several
                 ),
                 steps_per_epoch=steps,
                 initial_epoch=done,
-                epochs=end,
+                epochs=stage.end,
                 callbacks=callbacks,
                 shuffle=False,  # the dataset does it
                 verbose=verbose,
             )
-        done = end
-    if is_chief(strategy):
+        done = stage.end
+    if writes_files:
         finish(options, folder, val_samples, log)
     return trainer
 
 
-def stages_of(
-    options: dict[str, Any], prepared_size: tuple[int, int]
-) -> list[tuple[tuple[int, int], int, int]]:
-    """The image sizes of a run, each with its first epoch and the one after its last.
+@dataclass(frozen=True)
+class Stage:
+    """Epochs of a run at one image size.
+
+    Attributes:
+        image_size: `(H, W)` in pixels.
+        first, end: its first epoch, and the one after its last, from 0.
+        augmentation: name in `data.augment.AUGMENTATIONS`.
+    """
+
+    image_size: tuple[int, int]
+    first: int
+    end: int
+    augmentation: str
+
+
+def stages_of(options: dict[str, Any], prepared_size: tuple[int, int]) -> list[Stage]:
+    """The stages of a run; one, where it names none.
 
     Args:
         options: the run's resolved options.
         prepared_size: `(H, W)` of the prepared datasets, pixels.
     """
+    usual = options["augmentation"]
     if not options["stages"]:
         side = options["image_size"]
-        return [((side, side) if side else prepared_size, 0, options["epochs"])]
-    ends = np.cumsum([epochs for _, epochs in options["stages"]]).tolist()
-    return [
-        ((side, side), first, end)
-        for (side, _), first, end in zip(
-            options["stages"], [0, *ends], ends, strict=False
-        )
-    ]
+        size = (side, side) if side else prepared_size
+        return [Stage(size, 0, options["epochs"], usual)]
+    stages, first = [], 0
+    for side, epochs, *augmentation in options["stages"]:
+        end = first + epochs
+        stages.append(Stage((side, side), first, end, *augmentation or [usual]))
+        first = end
+    return stages
 
 
-def prepare_folder(
-    folder: Path, options: dict[str, Any], resume: bool, overwrite: bool
-) -> None:
-    """Makes the run's folder and writes its configuration.
-
-    Raises:
-        UserError: when a run is there that may not be replaced.
-    """
-    if not resume and (folder / CONFIG_FILE).exists():
-        if not overwrite:
-            raise UserError(
-                f"{folder} holds a run already: take it up with --resume, replace it "
-                "with --overwrite or give another --name"
-            )
+def prepare_folder(folder: Path, options: dict[str, Any], resume: bool) -> None:
+    """Makes the run's folder, without an old run's files, and its configuration."""
+    if not resume:
         for pattern in RUN_FILES:
             for file in folder.glob(pattern):
                 shutil.rmtree(file) if file.is_dir() else file.unlink()
@@ -316,7 +335,7 @@ def make_callbacks(
             )
         )
     checkpoints = BestCheckpoints(folder, options["monitor"])
-    log = RunLog(folder, callbacks[:], checkpoints)
+    log = RunLog(folder, callbacks[:], checkpoints, writes_files)
     if writes_files:
         places = np.linspace(0, len(val_samples) - 1, PICTURED_SAMPLES)
         callbacks += [
@@ -327,9 +346,8 @@ def make_callbacks(
                 spec,
             ),
             keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
-            log,
         ]
-    return callbacks, log
+    return [*callbacks, log], log
 
 
 def recalibration_images(

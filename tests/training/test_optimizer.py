@@ -14,7 +14,7 @@ from models.checkpoints import load_checkpoint
 from training.optimizer import encoder_of, learning_rate
 from training.options import new_options, saved_options
 from training.recalibrate import batch_normalisations
-from training.run import build_trainer, stages_of
+from training.run import Stage, build_trainer, stages_of
 from training.state import STATE_FILE
 
 
@@ -42,16 +42,18 @@ def test_cosine_rises_over_the_warm_up_and_falls_to_the_minimum():
 
 
 def test_cosine_starts_again_from_the_top():
-    options = _options(**COSINE, restart_epoch=6)
+    options = _options(**COSINE, restart_epochs=[4, 6])
     schedule = learning_rate(options, steps_per_epoch=5)
     rates = [float(schedule(step)) for step in range(51)]
-    once = learning_rate({**options, "restart_epoch": 0, "epochs": 6}, 5)
-    assert rates[:30] == [float(once(step)) for step in range(30)]
-    assert rates[29] < 2e-5 and rates[30] == pytest.approx(1e-3)
-    assert rates[40] == pytest.approx((1e-3 + 1e-5) / 2)
+    once = learning_rate({**options, "restart_epochs": [], "epochs": 4}, 5)
+    assert rates[:20] == [float(once(step)) for step in range(20)]
+    for start, end in ((20, 30), (30, 50)):
+        assert rates[start] == pytest.approx(1e-3)
+        assert rates[(start + end) // 2] == pytest.approx((1e-3 + 1e-5) / 2)
+        assert rates[end - 1] < 4e-5
     assert rates[50] == pytest.approx(1e-5)
-    with pytest.raises(UserError, match="--restart_epoch 6 is not within"):
-        _options(schedule="cosine", restart_epoch=6, epochs=6)
+    with pytest.raises(UserError, match=r"\(0, 6\) do not ascend within .* 6 epochs"):
+        _options(schedule="cosine", restart_epochs=[6], epochs=6)
 
 
 def test_the_encoder_moves_by_its_share_of_the_rate():
@@ -81,15 +83,20 @@ def test_batch_normalisation_is_frozen_in_the_encoder_only_and_slowed_everywhere
 
 
 def test_stages_follow_each_other():
-    options = _options(stages=[[32, 2], [64, 3]])
+    options = _options(stages=[[32, 2], [64, 3, "wide"]])
     assert options["epochs"] == 5
-    assert stages_of(options, (96, 96)) == [((32, 32), 0, 2), ((64, 64), 2, 5)]
-    assert stages_of(_options(epochs=7), (96, 128)) == [((96, 128), 0, 7)]
+    assert stages_of(options, (96, 96)) == [
+        Stage((32, 32), 0, 2, "lgps"),
+        Stage((64, 64), 2, 5, "wide"),
+    ]
+    assert stages_of(_options(epochs=7), (96, 128)) == [Stage((96, 128), 0, 7, "lgps")]
     with pytest.raises(UserError, match="--stages .*takes the place of"):
         _options(stages=[[32, 2]], epochs=3)
 
 
-@pytest.mark.parametrize("text", ["32", "32:", ":3", "0:3", "32:0", "a:b", "-1:2"])
+@pytest.mark.parametrize(
+    "text", ["32", "32:", ":3", "0:3", "32:0", "a:b", "-1:2", "32:2:", "32:2:none:"]
+)
 def test_a_malformed_stage_exits_2(text):
     with pytest.raises(SystemExit) as error:
         train.parse_args(["--stages", text])

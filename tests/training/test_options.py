@@ -40,7 +40,7 @@ def test_given_flags_win_over_recipe_and_demo():
 def test_the_best_recipe_is_lgps_s_and_gives_way_to_flags():
     best = new_options(_given("--data_path", "x", "--recipe", "best", "--ema", "0.5"))
     assert best["schedule"] == "cosine" and best["ema"] == 0.5
-    assert best["epochs"] == sum(epochs for _, epochs in best["stages"]) >= 60
+    assert best["epochs"] == sum(epochs for _, epochs, *_ in best["stages"]) >= 60
     assert new_options(_given("--demo", "--recipe", "best"))["stages"] is None
     with pytest.raises(UserError, match="no --recipe best for --model pvtseg"):
         new_options(_given("--model", "pvtseg", "--recipe", "best"))
@@ -83,9 +83,39 @@ def test_resuming_refuses_what_contradicts_the_run(tmp_path):
 
 @pytest.mark.parametrize(
     "flags",
-    [["--val_fraction", "1.5"], ["--image_size", "0"], ["--epochs", "few"]],
+    [
+        ["--val_fraction", "1"],
+        ["--image_size", "0"],
+        ["--epochs", "few"],
+        ["--batch_size", "0"],
+        ["--learning_rate", "0"],
+        ["--learning_rate", "nan"],
+        ["--ema", "1"],
+        ["--seed", "4294967296"],
+    ],
 )
 def test_impossible_values_exit_2(flags):
     with pytest.raises(SystemExit) as error:
         train.parse_args(flags)
     assert error.value.code == 2
+
+
+def test_an_adversarial_weight_brings_the_discriminator_back():
+    flags = ["--data_path", "x", "--recipe", "best"]
+    assert new_options(_given(*flags))["no_discriminator"]
+    flags += ["--adversarial_weight", "0.1"]
+    assert not new_options(_given(*flags))["no_discriminator"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--no_discriminator", "--crf", "meanfield"], "--no_discriminator leaves"),
+        (["--train_on_validation", "--val_data_path", "y"], "is not for sets of"),
+        (["--stages", "32:2", "--early_stop_patience", "3"], "of fixed length"),
+        (["--monitor", "last", "--early_stop_patience", "3"], "other than last"),
+    ],
+)
+def test_flags_that_contradict_each_other_are_refused(flags, message):
+    with pytest.raises(UserError, match=message):
+        new_options(_given("--data_path", "x", *flags))

@@ -1,0 +1,56 @@
+"""Which epochs count as the best, and what a run leaves of its predecessor."""
+
+import math
+
+import pytest
+
+import train
+from data.cli import UserError
+from training.callbacks import BestCheckpoints
+from training.run import load_samples, prepare_folder
+
+
+@pytest.mark.parametrize(
+    ("monitor", "values", "best"),
+    [
+        ("val_loss", [3, 1, 2], 1),
+        ("val_dice", [0.1, 0.3, 0.2], 0.3),
+        ("last", [0.1, 0.3, 0.2], 0.2),
+        ("val_loss", [math.nan, 2, math.nan, 3], 2),
+    ],
+)
+def test_the_best_epoch(monitor, values, best, monkeypatch, tmp_path):
+    monkeypatch.setattr(
+        "training.callbacks.save_checkpoint", lambda network, path: path.touch()
+    )
+    checkpoints = BestCheckpoints(tmp_path, monitor)
+    checkpoints.set_model(type("Model", (), {"network": None}))
+    for epoch, value in enumerate(values):
+        logs = {"val_loss": 1.0, checkpoints.value_name: value}
+        checkpoints.on_epoch_end(epoch, logs)
+    assert checkpoints.best == best == values[checkpoints.best_epoch]
+
+
+def test_overwriting_removes_a_run_s_files_and_no_others(tmp_path):
+    ours = ["best.h5", "state.h5", "epoch_3_val_loss_0.1000.h5", "curves.png"]
+    for name in (*ours, "my_export.h5", "figure.png"):
+        (tmp_path / name).touch()
+    prepare_folder(tmp_path, {"model": "lgps"}, resume=False)
+    names = {file.name for file in tmp_path.iterdir()}
+    assert names == {"config.json", "my_export.h5", "figure.png"}
+
+
+@pytest.mark.parametrize(
+    "flags", [["--image_size", "100"], ["--encoder_weights", "nowhere.h5"]]
+)
+def test_a_mistake_overwrites_nothing(flags, tiny_dataset, tmp_path):
+    (tmp_path / "best.h5").touch()
+    flags += ["--data_path", str(tiny_dataset), "--out_dir", str(tmp_path)]
+    with pytest.raises(UserError):
+        train.main(train.parse_args([*flags, "--overwrite"]))
+    assert [file.name for file in tmp_path.iterdir()] == ["best.h5"]
+
+
+def test_validation_sets_can_be_given(tiny_dataset):
+    options = {"data_path": [tiny_dataset], "val_data_path": [tiny_dataset]}
+    assert [len(samples) for samples in load_samples(options)] == [8, 3]
