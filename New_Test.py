@@ -69,15 +69,9 @@ def main(args: argparse.Namespace) -> None:
     from evaluation.comparison import write_comparison
     from evaluation.evaluate import evaluate
     from evaluation.protocols import build_protocols
-    from evaluation.results import claim_folder, model_label
+    from evaluation.results import claim_folder
     from evaluation.saved_maps import SavedMaps
 
-    labels = [model_label(path) for path in args.predictions or args.model_path]
-    if len(set(labels)) < len(labels):
-        raise UserError(
-            "the models' names must differ, as their results would be written to one "
-            f"folder: {', '.join(labels)}"
-        )
     names = protocol_names(args)
     case_set = open_case_set(
         args.data_path, read_names(args.names), bool(AT_ORIGINAL_SIZE & set(names))
@@ -91,6 +85,12 @@ def main(args: argparse.Namespace) -> None:
     else:
         thresholds = [read_threshold(args, path) for path in args.model_path]
         sources = [load_predictor(args, path) for path in args.model_path]
+    labels = [source.label for source in sources]
+    if len(set(labels)) < len(labels):
+        raise UserError(
+            "the models' names must differ, as their results would be written to one "
+            f"folder: {', '.join(labels)}"
+        )
     folders = [claim_folder(args.out_dir, source, case_set) for source in sources]
     scores = {}
     for source, threshold, folder in zip(sources, thresholds, folders, strict=True):

@@ -126,6 +126,16 @@ def test_maps_side_by_side(data, maps, tmp_path, capsys):
     assert "mean ± sd of 2 seeds" in text
 
 
+def test_maps_are_called_by_the_whole_name_of_their_folder(data, maps, tmp_path):
+    names = ("unet.v1", "unet.v2", "A/best", "B/best")
+    folders = [shutil.copytree(maps[0], tmp_path / name) for name in names]
+    common = ["--data_path", data / "raw", "--out_dir", tmp_path / "out"]
+    run(New_Test, "--predictions", *folders[:2], *common)
+    assert (tmp_path / "out" / "unet.v1_vs_unet.v2" / "raw").is_dir()
+    with pytest.raises(UserError, match="names must differ.*best, best"):
+        run(New_Test, "--predictions", *folders[2:], *common)
+
+
 def test_only_listed_names_are_scored(data, maps, tmp_path):
     names = tmp_path / "names.txt"
     names.write_text("b\n")
@@ -145,8 +155,6 @@ def test_mistakes_are_named(checkpoint, data, tmp_path):
     wrong.write_text("no network")
     with pytest.raises(UserError, match="wrong.h5"):
         run(New_Test, "--model_path", wrong, "--data_path", data / "raw")
-    with pytest.raises(UserError, match="names must differ"):
-        run(New_Test, "--model_path", wrong, wrong, "--data_path", data / "raw")
 
 
 def test_threshold_of_the_run(tmp_path):
