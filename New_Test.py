@@ -12,6 +12,7 @@ with their figure side by side and their differences tested.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from data.cli import UserError, model_path, run_command
@@ -49,7 +50,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--names",
         type=Path,
         metavar="FILE",
-        help="text file of case names, one a line: score only these (raw datasets)",
+        help="text file of case names, one a line: score only these (raw datasets); "
+        "the results go to <dataset>-<FILE's name>",
     )
     parser.add_argument(
         "--seeds",
@@ -76,6 +78,8 @@ def main(args: argparse.Namespace) -> None:
     case_set = open_case_set(
         args.data_path, read_names(args.names), bool(AT_ORIGINAL_SIZE & set(names))
     )
+    if args.names:
+        case_set = replace(case_set, name=f"{case_set.name}-{args.names.stem}")
     describe(case_set, names)
     if args.predictions:
         sources = [SavedMaps(folder) for folder in args.predictions]

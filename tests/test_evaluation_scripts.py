@@ -140,9 +140,13 @@ def test_only_listed_names_are_scored(data, maps, tmp_path):
     names = tmp_path / "names.txt"
     names.write_text("b\n")
     arguments = ["--predictions", maps[0], "--data_path", data / "raw"]
-    arguments += ["--names", names, "--out_dir", tmp_path]
+    arguments += ["--out_dir", tmp_path]
     run(New_Test, *arguments)
-    assert json.loads((tmp_path / "near/raw/metrics.json").read_text())["images"] == 1
+    arguments += ["--names", names]
+    run(New_Test, *arguments)
+    for name, images in (("raw", 2), ("raw-names", 1)):  # the whole set's are kept
+        metrics = json.loads((tmp_path / "near" / name / "metrics.json").read_text())
+        assert (metrics["dataset"], metrics["images"]) == (name, images)
     names.write_text("b\nc\n")
     with pytest.raises(UserError, match="1 of 2 listed cases are not there.* c"):
         run(New_Test, *arguments)
