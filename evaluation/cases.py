@@ -201,7 +201,8 @@ def _from_raw_files(path: Path, prepared: CaseSet) -> CaseSet | None:
         except UserError:
             continue
         if pairs:
-            return replace(_from_pairs(dataset, pairs), name=prepared.name)
+            raw = _from_pairs(dataset, pairs)
+            return replace(raw, name=prepared.name, path=prepared.path)
     return None
 
 

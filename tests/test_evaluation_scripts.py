@@ -178,10 +178,13 @@ def test_prepared_sets_are_read_raw_where_the_protocol_wants_it(data, tmp_path):
     shutil.copytree(data / "raw", folder)
     (folder / "train.txt").write_text("a\n")
     (folder / "test.txt").write_text("b\n")
-    prepare.main(prepare.parse_args([str(folder), "--image_size", "64"]))
+    prepared = tmp_path / "prepared"
+    flags = ["--image_size", "64", "--out_dir", str(prepared)]
+    prepare.main(prepare.parse_args([str(folder), *flags]))
     for original_size, shape in ((False, (64, 64)), (True, (90, 70))):
-        (case_set,) = find_case_sets(folder, original_size)
+        (case_set,) = find_case_sets(prepared, original_size)
         assert (case_set.name, case_set.names) == ("set", ["b"])
+        assert case_set.path == prepared  # so that results know it for the same set
         assert case_set.original_size is original_size
         assert case_set.read(0).truth.shape == shape
 
