@@ -2,6 +2,9 @@
 
 import csv
 import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from data.cli import UserError
@@ -65,6 +68,28 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: cannot be made ({error.strerror})") from None
+
+
+@contextmanager
+def replacing_files(folder: Path) -> Iterator[Path]:
+    """Gives a place to write to; its files and folders move into `folder` at the end.
+
+    When writing fails, what was there before stays and nothing else does.
+
+    Args:
+        folder: holds the files to write or replace; others in it are kept.
+    """
+    partial = folder / ".partial"
+    shutil.rmtree(partial, ignore_errors=True)  # of a command that was killed
+    partial.mkdir()
+    try:
+        yield partial
+        for new in partial.iterdir():
+            if new.is_dir():
+                shutil.rmtree(folder / new.name, ignore_errors=True)
+            new.replace(folder / new.name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_metrics(
