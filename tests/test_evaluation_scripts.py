@@ -189,6 +189,23 @@ def test_prepared_sets_are_read_raw_where_the_protocol_wants_it(data, tmp_path):
         assert case_set.read(0).truth.shape == shape
 
 
+@pytest.mark.parametrize(
+    ("levels", "greys"),
+    [
+        (np.uint8([0, 51, 255]), [0, 0.2, 1]),
+        (np.uint8([0, 0, 1]), [0, 0, 1]),  # class labels
+        (np.uint16([0, 51, 255]), [0, 0.2, 1]),  # 8-bit values in a 16-bit file
+        (np.uint16([0, 51 * 257, 65535]), [0, 0.2, 1]),
+    ],
+)
+def test_greys_of_a_raw_mask(levels, greys, tmp_path):
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+        cv2.imwrite(str(tmp_path / kind / "a.png"), levels[None])
+    (case_set,) = find_case_sets(tmp_path)
+    assert case_set.read(0).grey_truth()[0] == pytest.approx(greys)
+
+
 def test_namesakes_are_told_apart_by_folder(data, tmp_path):
     for name in ("first", "second"):
         shutil.copytree(data / "prepared", tmp_path / name)
