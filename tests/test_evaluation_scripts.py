@@ -12,7 +12,7 @@ import pytest
 import New_Test
 import Test
 from data import demo, prepare
-from data.cli import UserError
+from data.cli import UserError, model_path
 from evaluation.cases import find_case_sets, tell_apart
 from evaluation.command import PROTOCOL_NAMES, read_threshold
 
@@ -171,6 +171,9 @@ def test_threshold_of_the_run(tmp_path):
     (tmp_path / "validation.json").write_text("{}")
     with pytest.raises(UserError, match="holds no threshold"):
         read_threshold(args, args.model_path)
+    with pytest.raises(UserError, match="run's best.h5 only, not for .*epoch_1.h5"):
+        read_threshold(args, tmp_path / "epoch_1.h5")
+    assert read_threshold(args, model_path("lgps")) == 0.55
 
 
 def test_prepared_sets_are_read_raw_where_the_protocol_wants_it(data, tmp_path):
