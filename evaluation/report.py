@@ -121,6 +121,8 @@ def _summary(metrics: dict) -> str:
         "intervals: 95 %, bootstrap over "
         + ("groups" if metrics["groups"] < metrics["images"] else "images")
     )
+    if metrics["note"]:
+        parts.append(metrics["note"])
     return " · ".join(parts)
 
 

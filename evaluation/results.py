@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from data.cli import UserError
+from data.cli import SHIPPED_WEIGHTS, UserError
 from data.files import replacing
+from data.splits import pranet_training_names
 from evaluation.cases import CaseSet, MapSource
 from evaluation.scoring import SetScores
 from evaluation.slices import frame_findings, slice_scores
@@ -115,11 +116,26 @@ def write_metrics(
         "slices": slice_scores(scores),
         "rules": {protocol.name: protocol.rules for protocol in scores.protocols},
         "images_per_second": maps.images_per_second,
+        "note": training_note(maps, case_set),
         "model_path": str(Path(maps.source).resolve()),
         "data_path": str(case_set.path.resolve()),
     }
     write_text(folder / METRICS_FILE, json.dumps(metrics, indent=1, allow_nan=False))
     return metrics
+
+
+def training_note(maps: MapSource, case_set: CaseSet) -> str:
+    """One line where the shipped weights were trained on images of the set, else ""."""
+    checkpoint = Path(maps.source).resolve()
+    if checkpoint not in SHIPPED_WEIGHTS.values():
+        return ""
+    seen = pranet_training_names(case_set.name).intersection(case_set.names)
+    if not seen:
+        return ""
+    return (
+        f"{len(seen)} of {len(case_set)} images of {case_set.name} were in the "
+        f"training of {checkpoint.name}; scores on them are not of unseen images."
+    )
 
 
 def write_per_image(folder: Path, scores: SetScores) -> None:
@@ -143,10 +159,12 @@ def write_tables(folder: Path, metrics: dict, scores: SetScores) -> str:
     """Writes `README.md`, `table.md` and `table.tex`.
 
     Returns:
-        The plain table and what each of its columns means.
+        The note, if any, the plain table and what each of its columns means.
     """
     table = scores_table(metrics["protocols"])
     table += f"\n\n{rules_list(scores.protocols)}"
+    if metrics["note"]:
+        table = f"{metrics['note']}\n\n{table}"
     speed = metrics["images_per_second"]
     speed = f", {speed:.1f} images/s after warm-up" if speed else ""
     text = f"""# {metrics["model"]} on {metrics["dataset"]}

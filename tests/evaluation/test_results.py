@@ -1,15 +1,23 @@
 """The results folder: names, and what may not be overwritten."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 import evaluation.evaluate
-from data.cli import UserError
+from data.cli import SHIPPED_WEIGHTS, UserError
+from data.splits import LISTS
 from evaluation.evaluate import evaluate
 from evaluation.protocols import build_protocols
-from evaluation.results import claim_folder, model_label, write_metrics, write_text
+from evaluation.results import (
+    claim_folder,
+    model_label,
+    write_metrics,
+    write_tables,
+    write_text,
+)
 from evaluation.scoring import score_cases
 
 
@@ -62,6 +70,35 @@ def test_metrics_are_json_with_unrounded_floats(tmp_path, case_set):
     assert metrics["protocols"]["pvtseg"]["dice"] == 1.0
     file = tmp_path / "out" / "m" / "toy" / "metrics.json"
     assert json.loads(file.read_text()) == metrics
+
+
+@pytest.mark.parametrize(
+    ("dataset", "file", "seen"),
+    [
+        ("Kvasir-SEG", "kvasir_official_val.txt", "111 of 120"),
+        ("Kvasir-SEG", "pranet_test_Kvasir.txt", ""),
+        ("CVC-ClinicDB", "pranet_train_CVC-ClinicDB.txt", "550 of 550"),
+        ("ETIS", "pranet_train_CVC-ClinicDB.txt", ""),  # its images are numbers too
+    ],
+)
+def test_images_the_shipped_weights_were_trained_on(
+    dataset, file, seen, make_case, make_case_set, tmp_path
+):
+    case = make_case([[1, 0]], [[1, 0]])
+    names = (LISTS / file).read_text().split()
+    case_set = replace(make_case_set([case], dataset), names=names)
+    scores = score_cases([case], build_protocols(["pvtseg"]))
+
+    def note(source):
+        maps = SimpleNamespace(label="m", source=source, images_per_second=None)
+        metrics = write_metrics(tmp_path, maps, case_set, scores)
+        printed = write_tables(tmp_path, metrics, scores)
+        assert metrics["note"] in printed
+        assert printed in (tmp_path / "README.md").read_text(encoding="utf-8")
+        return metrics["note"]
+
+    assert note(tmp_path / "my.h5") == ""
+    assert note(SHIPPED_WEIGHTS["lgps"]).split(" images")[0] == seen
 
 
 def test_interrupted_evaluation_leaves_what_was_there(
