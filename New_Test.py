@@ -12,6 +12,7 @@ with their figure side by side and their differences tested.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from data.cli import UserError, model_path, run_command
@@ -49,7 +50,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--names",
         type=Path,
         metavar="FILE",
-        help="text file of case names, one a line: score only these (raw datasets)",
+        help="text file of case names, one a line: score only these (raw datasets); "
+        "the results go to <dataset>-<FILE's name>",
     )
     parser.add_argument(
         "--seeds",
@@ -69,19 +71,15 @@ def main(args: argparse.Namespace) -> None:
     from evaluation.comparison import write_comparison
     from evaluation.evaluate import evaluate
     from evaluation.protocols import build_protocols
-    from evaluation.results import claim_folder, model_label
+    from evaluation.results import claim_folder
     from evaluation.saved_maps import SavedMaps
 
-    labels = [model_label(path) for path in args.predictions or args.model_path]
-    if len(set(labels)) < len(labels):
-        raise UserError(
-            "the models' names must differ, as their results would be written to one "
-            f"folder: {', '.join(labels)}"
-        )
     names = protocol_names(args)
     case_set = open_case_set(
         args.data_path, read_names(args.names), bool(AT_ORIGINAL_SIZE & set(names))
     )
+    if args.names:
+        case_set = replace(case_set, name=f"{case_set.name}-{args.names.stem}")
     describe(case_set, names)
     if args.predictions:
         sources = [SavedMaps(folder) for folder in args.predictions]
@@ -91,6 +89,12 @@ def main(args: argparse.Namespace) -> None:
     else:
         thresholds = [read_threshold(args, path) for path in args.model_path]
         sources = [load_predictor(args, path) for path in args.model_path]
+    labels = [source.label for source in sources]
+    if len(set(labels)) < len(labels):
+        raise UserError(
+            "the models' names must differ, as their results would be written to one "
+            f"folder: {', '.join(labels)}"
+        )
     folders = [claim_folder(args.out_dir, source, case_set) for source in sources]
     scores = {}
     for source, threshold, folder in zip(sources, thresholds, folders, strict=True):

@@ -211,3 +211,11 @@ def _read_list(file: Path) -> list[str]:
         name.stem if name.suffix.lower() in IMAGE_SUFFIXES else name.name
         for name in names
     ]
+
+
+def pranet_training_names(dataset: str) -> set[str]:
+    """The images of a dataset, by its name, that PraNet's training lists hold."""
+    for (split, part), (train, _) in NAMED_LISTS.items():
+        if split == "pranet" and part in dataset.lower():
+            return set(_read_list(LISTS / train))
+    return set()

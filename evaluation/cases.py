@@ -6,12 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 
 from data.arrays import is_prepared, load_prepared
 from data.cli import UserError
-from data.images import read_file, read_pair
+from data.images import decode_grey, is_jpeg, read_file, read_pair
 from data.pairs import Dataset, Pair, find_datasets, find_pairs
 from data.storage import read_manifest
 
@@ -201,7 +200,8 @@ def _from_raw_files(path: Path, prepared: CaseSet) -> CaseSet | None:
         except UserError:
             continue
         if pairs:
-            return replace(_from_pairs(dataset, pairs), name=prepared.name)
+            raw = _from_pairs(dataset, pairs)
+            return replace(raw, name=prepared.name, path=prepared.path)
     return None
 
 
@@ -218,8 +218,10 @@ def _pick(dataset: Dataset, names: Sequence[str]) -> list[Pair]:
 
 def _from_pairs(dataset: Dataset, pairs: list[Pair]) -> CaseSet:
     def grey_truth(mask: Path) -> np.ndarray:
-        content = np.frombuffer(read_file(mask), np.uint8)
-        return cv2.imdecode(content, cv2.IMREAD_GRAYSCALE).astype(np.float32) / 255
+        content = read_file(mask)
+        grey = decode_grey(content, mask)
+        holds_labels = not is_jpeg(content) and grey.max() == 1  # as in decode_mask
+        return grey.astype(np.float32) / (1 if holds_labels else 255)
 
     def read(index: int) -> Case:
         pair = pairs[index]

@@ -4,9 +4,10 @@ import argparse
 import json
 from pathlib import Path
 
-from data.cli import UserError, quiet_tensorflow
+from data.cli import SHIPPED_WEIGHTS, UserError, quiet_tensorflow
 
 RESULTS_FOLDER = Path(__file__).resolve().parent.parent / "results"
+BEST_FILE = "best.h5"  # the checkpoint a run chooses its threshold for
 PROTOCOL_NAMES = (
     "lgps",
     "lgps-verbatim",
@@ -43,7 +44,7 @@ def make_parser(docstring: str) -> argparse.ArgumentParser:
         type=threshold_value,
         metavar="T",
         help="score at this threshold too; auto: the one chosen on validation images, "
-        "stored in the checkpoint's run folder",
+        "stored beside a run's best.h5",
     )
     parser.add_argument(
         "--tta", choices=["flips"], help="average the maps of the four flips"
@@ -112,7 +113,13 @@ def read_threshold(args: argparse.Namespace, model_path: str | Path) -> float | 
     """The threshold asked for; `auto` reads the run that made the checkpoint."""
     if args.threshold != "auto":
         return args.threshold
-    file = Path(model_path).parent / "validation.json"
+    path = Path(model_path)
+    if path.name != BEST_FILE and path.resolve() not in SHIPPED_WEIGHTS.values():
+        raise UserError(
+            f"--threshold auto is known for a run's {BEST_FILE} only, not for {path}; "
+            "give a number"
+        )
+    file = path.parent / "validation.json"
     try:
         return float(json.loads(file.read_text())["threshold"])
     except FileNotFoundError:

@@ -11,7 +11,12 @@ from evaluation.figures import draw_qualitative, pick_ranked
 from evaluation.protocol import Protocol
 from evaluation.protocols import DEFAULT_THRESHOLD
 from evaluation.report import Gallery, write_report
-from evaluation.results import write_metrics, write_per_image, write_tables
+from evaluation.results import (
+    replacing_files,
+    write_metrics,
+    write_per_image,
+    write_tables,
+)
 from evaluation.saved_maps import MapWriter
 from evaluation.scoring import SetScores, score_cases
 
@@ -38,34 +43,36 @@ def evaluate(
         The scores, which hold no images.
     """
     threshold = DEFAULT_THRESHOLD if threshold is None else threshold
-    gallery = Gallery(folder, threshold)
-    writer = MapWriter(save_maps_to) if save_maps_to else None
+    with replacing_files(folder) as partial:
+        gallery = Gallery(partial, threshold)
+        writer = MapWriter(save_maps_to) if save_maps_to else None
 
-    def stream() -> Iterator[Case]:
-        title = f"{maps.label} on {case_set.name}"
-        cases = maps.cases(case_set)
-        for case in tqdm(cases, title, len(case_set), leave=False, unit="image"):
-            gallery.add(case)
-            if writer:
-                writer.add(case)
-            yield case
+        def stream() -> Iterator[Case]:
+            title = f"{maps.label} on {case_set.name}"
+            cases = maps.cases(case_set)
+            for case in tqdm(cases, title, len(case_set), leave=False, unit="image"):
+                gallery.add(case)
+                if writer:
+                    writer.add(case)
+                yield case
 
-    with silent_codecs():
-        scores = score_cases(stream(), protocols, threshold)
-    if writer:
-        writer.close()
-    metrics = write_metrics(folder, maps, case_set, scores)
-    write_per_image(folder, scores)
-    shown = pick_ranked(scores.column("dice"))
-    draw_qualitative(
-        list(maps.cases(case_set, shown)),
-        [f"{kind}: Dice {scores.cases[i]['dice']:.3f}" for i, kind in shown.items()],
-        folder / "qualitative.png",
-        f"{maps.label} on {case_set.name}: best, median and worst cases",
-        threshold,
-    )
-    table = write_tables(folder, metrics, scores)
-    write_report(folder, metrics, scores)
+        with silent_codecs():
+            scores = score_cases(stream(), protocols, threshold)
+        if writer:
+            writer.close()
+        metrics = write_metrics(partial, maps, case_set, scores)
+        write_per_image(partial, scores)
+        dice = scores.column("dice")
+        shown = pick_ranked(dice)
+        draw_qualitative(
+            list(maps.cases(case_set, shown)),
+            [f"{kind}: Dice {dice[i]:.3f}" for i, kind in shown.items()],
+            partial / "qualitative.png",
+            f"{maps.label} on {case_set.name}: best, median and worst cases",
+            threshold,
+        )
+        table = write_tables(partial, metrics, scores)
+        write_report(partial, metrics, scores)
     print(f"\n{maps.label} on {case_set.name}, {len(scores)} images", end="")
     if maps.images_per_second:
         print(f", {maps.images_per_second:.1f} images/s after warm-up", end="")

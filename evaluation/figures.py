@@ -8,6 +8,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from data.files import replacing
 from evaluation.cases import Case
 from evaluation.panels import (
     PANEL_NAMES,
@@ -126,7 +127,8 @@ def _finish(figure: Figure, grid: np.ndarray, path: Path, title: str) -> None:
         frameon=False,
     )
     figure.suptitle(title, fontsize=11)
-    figure.savefig(path, dpi=110)
+    with replacing(path) as partial:
+        figure.savefig(partial, dpi=110)
 
 
 def _add_heatmap_scale(figure: Figure, grid: np.ndarray) -> None:

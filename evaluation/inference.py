@@ -12,6 +12,7 @@ from itertools import islice
 import numpy as np
 import tensorflow as tf
 
+from data.cli import UserError
 from data.images import resize_image
 from data.parallel import map_in_order
 from evaluation.cases import Case, CaseSet
@@ -80,11 +81,19 @@ class Predictor:
 
         Returns:
             `(n, H, W)` float32 probabilities.
+
+        Raises:
+            UserError: they are not finite, as damaged weights make them.
         """
         count = len(images)
         padded = np.zeros((self.batch_size, *images.shape[1:]), np.float32)
         padded[:count] = images
-        return self._forward(tf.constant(padded)).numpy()[:count, ..., 0]
+        maps = self._forward(tf.constant(padded)).numpy()[:count, ..., 0]
+        if not np.isfinite(maps).all():
+            raise UserError(
+                f"{self.source}: its maps are not finite, so its weights are damaged"
+            )
+        return maps
 
     def cases(
         self, case_set: CaseSet, indices: Iterable[int] | None = None

@@ -51,7 +51,7 @@ class Gallery:
     """Writes one picture per case beside the report, in the order cases come.
 
     Args:
-        folder: the results folder.
+        folder: where the report will be.
         threshold: the prediction is the map above it.
     """
 
@@ -60,8 +60,6 @@ class Gallery:
         self.threshold = threshold
         self.count = 0
         self.folder.mkdir(exist_ok=True)
-        for old in self.folder.glob("*.jpg"):
-            old.unlink()
 
     def add(self, case: Case) -> None:
         """Draws a case's image, truth, prediction and heatmap side by side."""
@@ -123,6 +121,8 @@ def _summary(metrics: dict) -> str:
         "intervals: 95 %, bootstrap over "
         + ("groups" if metrics["groups"] < metrics["images"] else "images")
     )
+    if metrics["note"]:
+        parts.append(metrics["note"])
     return " · ".join(parts)
 
 

@@ -2,10 +2,14 @@
 
 import csv
 import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from data.cli import UserError
+from data.cli import SHIPPED_WEIGHTS, UserError
 from data.files import replacing
+from data.splits import pranet_training_names
 from evaluation.cases import CaseSet, MapSource
 from evaluation.scoring import SetScores
 from evaluation.slices import frame_findings, slice_scores
@@ -67,6 +71,28 @@ def make_folder(folder: Path) -> None:
         raise UserError(f"{folder}: cannot be made ({error.strerror})") from None
 
 
+@contextmanager
+def replacing_files(folder: Path) -> Iterator[Path]:
+    """Gives a place to write to; its files and folders move into `folder` at the end.
+
+    When writing fails, what was there before stays and nothing else does.
+
+    Args:
+        folder: holds the files to write or replace; others in it are kept.
+    """
+    partial = folder / ".partial"
+    shutil.rmtree(partial, ignore_errors=True)  # of a command that was killed
+    partial.mkdir()
+    try:
+        yield partial
+        for new in partial.iterdir():
+            if new.is_dir():
+                shutil.rmtree(folder / new.name, ignore_errors=True)
+            new.replace(folder / new.name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 def write_metrics(
     folder: Path, maps: MapSource, case_set: CaseSet, scores: SetScores
 ) -> dict:
@@ -90,11 +116,26 @@ def write_metrics(
         "slices": slice_scores(scores),
         "rules": {protocol.name: protocol.rules for protocol in scores.protocols},
         "images_per_second": maps.images_per_second,
+        "note": training_note(maps, case_set),
         "model_path": str(Path(maps.source).resolve()),
         "data_path": str(case_set.path.resolve()),
     }
     write_text(folder / METRICS_FILE, json.dumps(metrics, indent=1, allow_nan=False))
     return metrics
+
+
+def training_note(maps: MapSource, case_set: CaseSet) -> str:
+    """One line where the shipped weights were trained on images of the set, else ""."""
+    checkpoint = Path(maps.source).resolve()
+    if checkpoint not in SHIPPED_WEIGHTS.values():
+        return ""
+    seen = pranet_training_names(case_set.name).intersection(case_set.names)
+    if not seen:
+        return ""
+    return (
+        f"{len(seen)} of {len(case_set)} images of {case_set.name} were in the "
+        f"training of {checkpoint.name}; scores on them are not of unseen images."
+    )
 
 
 def write_per_image(folder: Path, scores: SetScores) -> None:
@@ -118,10 +159,12 @@ def write_tables(folder: Path, metrics: dict, scores: SetScores) -> str:
     """Writes `README.md`, `table.md` and `table.tex`.
 
     Returns:
-        The plain table and what each of its columns means.
+        The note, if any, the plain table and what each of its columns means.
     """
     table = scores_table(metrics["protocols"])
     table += f"\n\n{rules_list(scores.protocols)}"
+    if metrics["note"]:
+        table = f"{metrics['note']}\n\n{table}"
     speed = metrics["images_per_second"]
     speed = f", {speed:.1f} images/s after warm-up" if speed else ""
     text = f"""# {metrics["model"]} on {metrics["dataset"]}

@@ -14,7 +14,7 @@ from data.pairs import IMAGE_SUFFIXES
 from data.parallel import map_in_order
 from evaluation.cases import Case, CaseSet
 from evaluation.protocol import at_original_size, stretch
-from evaluation.results import make_folder
+from evaluation.results import make_folder, write_text
 
 RANGES_FILE = "ranges.json"
 LOOKED_AT = 10  # maps read to tell which range of values a folder has
@@ -102,13 +102,13 @@ class MapWriter:
     had is kept in `ranges.json` beside the PNGs, so that `SavedMaps` restores it.
 
     Args:
-        folder: where to write; made if missing.
+        folder: where to write; made if missing. Maps of other cases there are kept.
     """
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.ranges: dict[str, list[float]] = {}
         make_folder(folder)
+        self.ranges = _read_ranges(folder)
 
     def add(self, case: Case) -> None:
         """Writes one case's map."""
@@ -121,18 +121,23 @@ class MapWriter:
 
     def close(self) -> None:
         """Writes the ranges."""
-        text = json.dumps(self.ranges, indent=1)
-        (self.folder / RANGES_FILE).write_text(text, encoding="utf-8")
+        write_text(self.folder / RANGES_FILE, json.dumps(self.ranges, indent=1))
 
 
 def _read_ranges(folder: Path) -> dict[str, list[float]]:
     file = folder / RANGES_FILE
     try:
-        ranges = json.loads(file.read_text(encoding="utf-8"))
-        return {name: [float(low), float(high)] for name, (low, high) in ranges.items()}
+        content = json.loads(file.read_text(encoding="utf-8"))
+        ranges = {n: [float(low), float(high)] for n, (low, high) in content.items()}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, AttributeError):
         raise UserError(
             f"{file}: is damaged; delete it to score the PNGs as they are"
         ) from None
+    for name, (low, high) in ranges.items():
+        if not 0 <= low <= high <= 1:
+            raise UserError(
+                f"{file}: {name}: expected 0 ≤ low ≤ high ≤ 1, received {low}, {high}"
+            )
+    return ranges

@@ -21,6 +21,7 @@ from models import INPUT_SPECS, MODEL_NAMES, InputSpec, build_model
 
 LGPS_ENCODER_LAYER = "block_13_expand_relu"
 PVT_PREFIX = "pvt_v2_b"
+LONGEST_STORED_SIDE = 4096  # pixels; what a file says decides how much memory is taken
 LONGEST_REASON = 200  # characters quoted from a file in an error message
 
 
@@ -83,6 +84,12 @@ def _load(path: Path, name: str | None, image_size) -> Checkpoint:
     if name not in (None, found_name):
         raise UserError(f"{path} holds {found_name}, not {name}")
     size = image_size or _stored_size(config) or (256, 256)
+    if not image_size and max(size) > LONGEST_STORED_SIDE:
+        wanted = _one_line(f"{size[0]}×{size[1]}")
+        raise UserError(
+            f"{path} is refused: it is for images of {wanted}, expected at most "
+            f"{LONGEST_STORED_SIDE} a side"
+        )
     model = build_model(found_name, (*size, 3), **options)
     _refuse_other_layers(config, model, path)
     _check_arrays(path, model)

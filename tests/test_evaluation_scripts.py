@@ -12,7 +12,7 @@ import pytest
 import New_Test
 import Test
 from data import demo, prepare
-from data.cli import UserError
+from data.cli import UserError, model_path
 from evaluation.cases import find_case_sets, tell_apart
 from evaluation.command import PROTOCOL_NAMES, read_threshold
 
@@ -126,13 +126,27 @@ def test_maps_side_by_side(data, maps, tmp_path, capsys):
     assert "mean ± sd of 2 seeds" in text
 
 
+def test_maps_are_called_by_the_whole_name_of_their_folder(data, maps, tmp_path):
+    names = ("unet.v1", "unet.v2", "A/best", "B/best")
+    folders = [shutil.copytree(maps[0], tmp_path / name) for name in names]
+    common = ["--data_path", data / "raw", "--out_dir", tmp_path / "out"]
+    run(New_Test, "--predictions", *folders[:2], *common)
+    assert (tmp_path / "out" / "unet.v1_vs_unet.v2" / "raw").is_dir()
+    with pytest.raises(UserError, match="names must differ.*best, best"):
+        run(New_Test, "--predictions", *folders[2:], *common)
+
+
 def test_only_listed_names_are_scored(data, maps, tmp_path):
     names = tmp_path / "names.txt"
     names.write_text("b\n")
     arguments = ["--predictions", maps[0], "--data_path", data / "raw"]
-    arguments += ["--names", names, "--out_dir", tmp_path]
+    arguments += ["--out_dir", tmp_path]
     run(New_Test, *arguments)
-    assert json.loads((tmp_path / "near/raw/metrics.json").read_text())["images"] == 1
+    arguments += ["--names", names]
+    run(New_Test, *arguments)
+    for name, images in (("raw", 2), ("raw-names", 1)):  # the whole set's are kept
+        metrics = json.loads((tmp_path / "near" / name / "metrics.json").read_text())
+        assert (metrics["dataset"], metrics["images"]) == (name, images)
     names.write_text("b\nc\n")
     with pytest.raises(UserError, match="1 of 2 listed cases are not there.* c"):
         run(New_Test, *arguments)
@@ -145,8 +159,6 @@ def test_mistakes_are_named(checkpoint, data, tmp_path):
     wrong.write_text("no network")
     with pytest.raises(UserError, match="wrong.h5"):
         run(New_Test, "--model_path", wrong, "--data_path", data / "raw")
-    with pytest.raises(UserError, match="names must differ"):
-        run(New_Test, "--model_path", wrong, wrong, "--data_path", data / "raw")
 
 
 def test_threshold_of_the_run(tmp_path):
@@ -159,6 +171,9 @@ def test_threshold_of_the_run(tmp_path):
     (tmp_path / "validation.json").write_text("{}")
     with pytest.raises(UserError, match="holds no threshold"):
         read_threshold(args, args.model_path)
+    with pytest.raises(UserError, match="run's best.h5 only, not for .*epoch_1.h5"):
+        read_threshold(args, tmp_path / "epoch_1.h5")
+    assert read_threshold(args, model_path("lgps")) == 0.55
 
 
 def test_prepared_sets_are_read_raw_where_the_protocol_wants_it(data, tmp_path):
@@ -166,12 +181,32 @@ def test_prepared_sets_are_read_raw_where_the_protocol_wants_it(data, tmp_path):
     shutil.copytree(data / "raw", folder)
     (folder / "train.txt").write_text("a\n")
     (folder / "test.txt").write_text("b\n")
-    prepare.main(prepare.parse_args([str(folder), "--image_size", "64"]))
+    prepared = tmp_path / "prepared"
+    flags = ["--image_size", "64", "--out_dir", str(prepared)]
+    prepare.main(prepare.parse_args([str(folder), *flags]))
     for original_size, shape in ((False, (64, 64)), (True, (90, 70))):
-        (case_set,) = find_case_sets(folder, original_size)
+        (case_set,) = find_case_sets(prepared, original_size)
         assert (case_set.name, case_set.names) == ("set", ["b"])
+        assert case_set.path == prepared  # so that results know it for the same set
         assert case_set.original_size is original_size
         assert case_set.read(0).truth.shape == shape
+
+
+@pytest.mark.parametrize(
+    ("levels", "greys"),
+    [
+        (np.uint8([0, 51, 255]), [0, 0.2, 1]),
+        (np.uint8([0, 0, 1]), [0, 0, 1]),  # class labels
+        (np.uint16([0, 51, 255]), [0, 0.2, 1]),  # 8-bit values in a 16-bit file
+        (np.uint16([0, 51 * 257, 65535]), [0, 0.2, 1]),
+    ],
+)
+def test_greys_of_a_raw_mask(levels, greys, tmp_path):
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+        cv2.imwrite(str(tmp_path / kind / "a.png"), levels[None])
+    (case_set,) = find_case_sets(tmp_path)
+    assert case_set.read(0).grey_truth()[0] == pytest.approx(greys)
 
 
 def test_namesakes_are_told_apart_by_folder(data, tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from data.cli import UserError
 from evaluation.inference import (
     Predictor,
     average_flips,
@@ -40,6 +41,13 @@ def test_padded_batches_equal_a_plain_call(
     some = list(predictor.cases(make_case_set(cases), [3, 1]))
     assert [case.name for case in some] == ["case3", "case1"]
     np.testing.assert_allclose(some[0].probability, plain[3], atol=1e-5)
+
+
+def test_maps_that_are_not_finite_name_the_checkpoint(checkpoint, images):
+    broken = load_checkpoint(checkpoint.path)
+    broken.model.layers[-1].bias.assign([np.nan])
+    with pytest.raises(UserError, match="tiny.h5: its maps are not finite"):
+        Predictor(broken, batch_size=1).predict(images[:1])
 
 
 def test_input_is_prepared_as_the_model_wants(checkpoint):

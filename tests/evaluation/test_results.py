@@ -1,13 +1,23 @@
 """The results folder: names, and what may not be overwritten."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
-from data.cli import UserError
+import evaluation.evaluate
+from data.cli import SHIPPED_WEIGHTS, UserError
+from data.splits import LISTS
+from evaluation.evaluate import evaluate
 from evaluation.protocols import build_protocols
-from evaluation.results import claim_folder, model_label, write_metrics, write_text
+from evaluation.results import (
+    claim_folder,
+    model_label,
+    write_metrics,
+    write_tables,
+    write_text,
+)
 from evaluation.scoring import score_cases
 
 
@@ -60,6 +70,71 @@ def test_metrics_are_json_with_unrounded_floats(tmp_path, case_set):
     assert metrics["protocols"]["pvtseg"]["dice"] == 1.0
     file = tmp_path / "out" / "m" / "toy" / "metrics.json"
     assert json.loads(file.read_text()) == metrics
+
+
+@pytest.mark.parametrize(
+    ("dataset", "file", "seen"),
+    [
+        ("Kvasir-SEG", "kvasir_official_val.txt", "111 of 120"),
+        ("Kvasir-SEG", "pranet_test_Kvasir.txt", ""),
+        ("CVC-ClinicDB", "pranet_train_CVC-ClinicDB.txt", "550 of 550"),
+        ("ETIS", "pranet_train_CVC-ClinicDB.txt", ""),  # its images are numbers too
+    ],
+)
+def test_images_the_shipped_weights_were_trained_on(
+    dataset, file, seen, make_case, make_case_set, tmp_path
+):
+    case = make_case([[1, 0]], [[1, 0]])
+    names = (LISTS / file).read_text().split()
+    case_set = replace(make_case_set([case], dataset), names=names)
+    scores = score_cases([case], build_protocols(["pvtseg"]))
+
+    def note(source):
+        maps = SimpleNamespace(label="m", source=source, images_per_second=None)
+        metrics = write_metrics(tmp_path, maps, case_set, scores)
+        printed = write_tables(tmp_path, metrics, scores)
+        assert metrics["note"] in printed
+        assert printed in (tmp_path / "README.md").read_text(encoding="utf-8")
+        return metrics["note"]
+
+    assert note(tmp_path / "my.h5") == ""
+    assert note(SHIPPED_WEIGHTS["lgps"]).split(" images")[0] == seen
+
+
+def test_interrupted_evaluation_leaves_what_was_there(
+    tmp_path, make_case, make_case_set, monkeypatch
+):
+    cases = [make_case([[1, 0]], [[1, score]], f"case{score}") for score in (0, 1)]
+
+    def run(cases):
+        maps = SimpleNamespace(label="m", source=tmp_path, images_per_second=None)
+        maps.cases = lambda _, shown=None: [
+            cases[i] for i in shown or range(len(cases))
+        ]
+        protocols = build_protocols(["pvtseg"])
+        evaluate(maps, make_case_set(cases), protocols, folder)
+
+    def content():
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+    run(cases)
+    before = content()
+    assert {"notes.txt", "report.html", "cases/00001.jpg"} < set(before)
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluation.evaluate, "write_report", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run(cases[:1])
+    assert content() == before
+    run(cases[:1])
+    assert set(before) - set(content()) == {"cases/00001.jpg"}
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
 
 
 def test_text_is_written_whole(tmp_path):

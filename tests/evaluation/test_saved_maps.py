@@ -21,10 +21,10 @@ def case_set(make_case, make_case_set):
 
 
 def test_round_trip(case_set, tmp_path):
-    writer = MapWriter(tmp_path)
-    for index in range(len(case_set)):
+    for index in range(len(case_set)):  # one by one: what is there is kept
+        writer = MapWriter(tmp_path)
         writer.add(case_set.read(index))
-    writer.close()
+        writer.close()
     stored = cv2.imread(str(tmp_path / "m0.png"), cv2.IMREAD_UNCHANGED)
     assert (stored.dtype, stored.shape) == (np.uint8, (6, 8))
     assert (stored.min(), stored.max()) == (0, 255)  # stretched, as PraNet does
@@ -40,6 +40,13 @@ def test_foreign_maps_are_taken_as_they_are(case_set, tmp_path):
     assert case.saved_map
     assert case.probability.shape == (3, 4)
     assert case.probability == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("pair", ["[0.5, NaN]", "[0.6, 0.5]", "[0, 1.5]"])
+def test_impossible_ranges_are_named(pair, tmp_path):
+    (tmp_path / "ranges.json").write_text(f'{{"m0": [0, 1], "m1": {pair}}}')
+    with pytest.raises(UserError, match="ranges.json: m1: expected 0 ≤ low"):
+        SavedMaps(tmp_path)
 
 
 def test_mistakes_are_named(case_set, tmp_path):

@@ -177,6 +177,15 @@ def test_illegal_image_size(copy):
     assert "the nearest is 96×64. Received: 100×64" in message
 
 
+def test_stored_size_that_no_memory_holds(copy):
+    def enlarge(config):
+        config["config"]["layers"][0]["config"]["batch_shape"] = [None, 65536, 32, 3]
+
+    change_config(copy, enlarge)
+    assert "images of 65536×32, expected at most 4096" in refusal(copy)
+    assert load_checkpoint(copy, image_size=SHAPE[:2]).image_size == SHAPE[:2]
+
+
 def test_save_replaces_at_once(copy, monkeypatch):
     """A save that fails half-way leaves the file that was there."""
     model = load_checkpoint(copy).model
