@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 
 from data.cli import SHIPPED_WEIGHTS, UserError, quiet_tensorflow
+from training.options import BEST_FILE, VALIDATION_FILE
 
 RESULTS_FOLDER = Path(__file__).resolve().parent.parent / "results"
-BEST_FILE = "best.h5"  # the checkpoint a run chooses its threshold for
 PROTOCOL_NAMES = (
     "lgps",
     "lgps-verbatim",
@@ -119,7 +119,7 @@ def read_threshold(args: argparse.Namespace, model_path: str | Path) -> float | 
             f"--threshold auto is known for a run's {BEST_FILE} only, not for {path}; "
             "give a number"
         )
-    file = path.parent / "validation.json"
+    file = path.parent / VALIDATION_FILE
     try:
         return float(json.loads(file.read_text())["threshold"])
     except FileNotFoundError:

@@ -19,6 +19,7 @@ from evaluation.cases import Case
 from models.checkpoints import save_checkpoint
 from models.input_spec import InputSpec
 from training.figures import draw_curves, draw_samples
+from training.options import BEST_FILE
 from training.state import (
     STATE_FILE,
     callback_counters,
@@ -27,7 +28,6 @@ from training.state import (
     save_state,
 )
 
-BEST_FILE = "best.h5"
 KEPT_CHECKPOINTS = 3
 
 

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "data"
 DEMO_PATH = DATA / "demo"
 CONFIG_FILE = "config.json"
+BEST_FILE = "best.h5"
 VALIDATION_FILE = "validation.json"
 
 DEFAULTS = {

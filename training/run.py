@@ -25,7 +25,6 @@ from models import INPUT_SPECS, build_model
 from models.checkpoints import load_checkpoint
 from models.discriminator import build_discriminator
 from training.callbacks import (
-    BEST_FILE,
     BestCheckpoints,
     RunLog,
     StopOnNaN,
@@ -36,7 +35,7 @@ from training.devices import is_chief, make_strategy, set_memory_growth, set_pre
 from training.fused import fuse_batch_normalisation
 from training.gan import LGPSGAN
 from training.optimizer import encoder_of, make_optimizer
-from training.options import CONFIG_FILE, VALIDATION_FILE
+from training.options import BEST_FILE, CONFIG_FILE, VALIDATION_FILE
 from training.recalibrate import BatchNormRecalibration, batch_normalisations
 from training.segmenter import MULTI_WORKER, Segmenter
 from training.state import STATE_FILE, saved_epochs
