@@ -10,11 +10,10 @@ one such folder a fold, fold_1 to fold_5.
 
 import argparse
 import contextlib
-import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from data.cli import UserError, run_command
+from data.cli import UserError, ends_tidily, run_command
 from data.pairs import Dataset, find_pairs
 from data.splits import SPLITS, Split, default_split, fold_pairs, split_pairs
 
@@ -73,7 +72,7 @@ def main(args: argparse.Namespace) -> None:
         splits = [split_pairs(dataset, kind, args.seed, args.test_centre)]
     out_dir = args.out_dir or args.data_path
     folders = [out_dir / f"fold_{n + 1}" for n in range(args.folds or 0)] or [out_dir]
-    with _ends_tidily(), contextlib.ExitStack() as outputs:
+    with ends_tidily(), contextlib.ExitStack() as outputs:
         for split, folder in zip(splits, folders, strict=True):
             _write_split(dataset, split, folder, args, outputs)
     print(f"wrote {', '.join(map(str, folders))}")
@@ -145,20 +144,6 @@ def _write_split(
 def _raise_problems(dataset: Dataset, problems: list[str]) -> None:
     count = f"{len(problems)} problem" + "s" * (len(problems) > 1)
     raise UserError("\n  ".join([f"{dataset.root}: {count}", *problems]))
-
-
-@contextlib.contextmanager
-def _ends_tidily() -> Iterator[None]:
-    """Treats SIGTERM like Ctrl-C, so that unfinished files are removed."""
-
-    def stop(signal_number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":
