@@ -155,7 +155,7 @@ def silent_codecs() -> Iterator[None]:
         writes_to_screen = stderr.fileno() == 2
     except (OSError, ValueError, AttributeError):
         writes_to_screen = False
-    with open(os.devnull, "w") as null, open(saved, "w", closefd=False) as visible:
+    with open(os.devnull, "w") as null, open(saved, "w") as visible:
         stderr.flush()
         os.dup2(null.fileno(), 2)
         logging.setLogLevel(logging.LOG_LEVEL_SILENT)
@@ -167,7 +167,6 @@ def silent_codecs() -> Iterator[None]:
             sys.stderr = stderr
             logging.setLogLevel(level)
             os.dup2(saved, 2)
-    os.close(saved)
 
 
 def _decode(content: bytes, path: Path | str, flags: int) -> np.ndarray:
