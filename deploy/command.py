@@ -36,6 +36,9 @@ def export_checkpoint(args: argparse.Namespace) -> int:
         raise UserError(
             f"--out {out} must end in {FORMATS[args.format][0] or 'no suffix'}"
         )
+    is_saved_model = (out / "saved_model.pb").is_file()
+    if out.name in ("", "..") or (out.is_dir() and not is_saved_model):
+        raise UserError(f"--out {out} is a folder but no SavedModel to be replaced")
     if args.data_path:
         frames = dataset_frames(args.data_path, "validation", size, COMPARED_FRAMES)
     else:

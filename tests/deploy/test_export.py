@@ -190,6 +190,14 @@ def test_user_mistakes(checkpoint, options, message):
         export(checkpoint, *options)
 
 
+def test_a_folder_that_is_no_saved_model_stays(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    for out in ("photos", ".", ".."):
+        with pytest.raises(UserError, match="no SavedModel to be replaced"):
+            export(checkpoint, "--format", "saved_model", "--out", out)
+
+
 def test_missing_package_names_the_install_command():
     with pytest.raises(UserError, match="pip install -r requirements-export.txt"):
         runtimes.require("no_such_package")
@@ -205,3 +213,15 @@ def test_foreign_model_files(tmp_path):
     (tmp_path / "model.xml").write_text("<no/>")
     with pytest.raises(UserError, match="cannot be loaded"):
         load_runtime(tmp_path / "model.xml")
+
+
+@pytest.mark.parametrize(
+    ("channels", "message"), [(3, r"\(1, 8, 8, 3\).*no probability"), (4, "loaded")]
+)
+def test_a_network_of_another_kind(tmp_path, channels, message):
+    openvino = pytest.importorskip("openvino")
+    frames = openvino.opset13.parameter([1, 8, 8, channels], np.float32)
+    model = openvino.Model([openvino.opset13.relu(frames)], [frames])
+    openvino.save_model(model, tmp_path / "relu.xml")
+    with pytest.raises(UserError, match=message):
+        load_runtime(tmp_path / "relu.xml")
