@@ -27,8 +27,7 @@ def add_options(
     parser.add_argument(
         "--split",
         choices=splits,
-        default=default,
-        help="train.txt and test.txt in the dataset folder win; default:"
+        help="default: train.txt and test.txt in the dataset folder, or else"
         f" {default or 'what suits the dataset'}",
     )
     parser.add_argument("--folds", type=int, help="write this many folds instead")
@@ -44,7 +43,7 @@ def add_options(
     )
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--out_dir", type=Path, help="default: the dataset folder")
-    parser.set_defaults(name=None, test_centre="C6")
+    parser.set_defaults(name=None, test_centre="C6", usual_split=default)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -65,11 +64,16 @@ def main(args: argparse.Namespace) -> None:
         raise UserError(f"--image_size must be H or H W, received {args.image_size}")
     dataset = find_pairs(args.data_path, args.name)
     print(dataset.describe())
-    kind = args.split or default_split(dataset)
+    kind = args.split or args.usual_split or default_split(dataset)
     if args.folds:
         splits = fold_pairs(dataset, kind, args.folds, args.seed)
     else:
         splits = [split_pairs(dataset, kind, args.seed, args.test_centre)]
+        if args.split not in (None, splits[0].name):
+            raise UserError(
+                f"{dataset.root}: holds {splits[0].name}, which say what is test;"
+                f" leave out --split {args.split}, or move them away"
+            )
     out_dir = args.out_dir or args.data_path
     folders = [out_dir / f"fold_{n + 1}" for n in range(args.folds or 0)] or [out_dir]
     with ends_tidily(), contextlib.ExitStack() as outputs:
