@@ -22,7 +22,6 @@ import numpy as np
 from data.cli import UserError
 
 FORMAT_VERSION = 1
-FORMATS = ("npy", "h5")
 SUBSETS = ("train", "test")
 H5_FILE = "prepared.h5"
 MANIFEST_FILE = "prepared.json"

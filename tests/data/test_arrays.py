@@ -103,6 +103,9 @@ def test_wrong_ranges_and_shapes_are_refused(tmp_path, pixels):
     for wrong in (masks[:4], masks[:, :4], np.repeat(masks, 2, -1)):
         with pytest.raises(UserError, match="expected images"):
             load_prepared(save(tmp_path, images, wrong))
+    for none in (images[:0], images[:0] / 127.5 - 1):
+        with pytest.raises(UserError, match="holds no images"):
+            load_prepared(save(tmp_path, none, masks[:0]))
 
 
 def test_damaged_npy_is_refused(tmp_path, pixels):
