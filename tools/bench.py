@@ -69,7 +69,9 @@ def export_rows(args: argparse.Namespace, folder: Path) -> list[Row]:
 
     checkpoint = load_checkpoint(args.model_path, "lgps", image_size=IMAGE_SIZE)
     if args.data_path:
-        frames = dataset_frames(args.data_path, "train", IMAGE_SIZE, CALIBRATION_FRAMES)
+        frames = dataset_frames(
+            args.data_path, "train", IMAGE_SIZE, CALIBRATION_FRAMES, args.model_path
+        )
     else:
         frames = demo_frames(IMAGE_SIZE)
     source = str(args.model_path)

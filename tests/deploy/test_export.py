@@ -11,7 +11,7 @@ from data import demo
 from data.cli import UserError
 from deploy import command, runtimes
 from deploy.export import FORMATS, build_export_model
-from deploy.parity import Frames, measure_parity
+from deploy.parity import Frames, dataset_frames, measure_parity
 from deploy.runtimes import load_runtime
 from models import INPUT_SPECS, build_model
 from models.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
@@ -162,6 +162,29 @@ def test_parity_by_hand():
     assert parity.keras_dice == pytest.approx(2 * 2 / (4 + 4))
     assert parity.exported_dice == 1.0
     assert parity.drop == pytest.approx(-0.5)
+
+
+def test_validation_part_is_the_one_of_the_run(tmp_path):
+    demo.write_prepared(tmp_path / "data", 8, 1, 32, seed=0)
+    checkpoint, file = tmp_path / "best.h5", tmp_path / "validation.json"
+
+    def frames(part):
+        return dataset_frames(tmp_path / "data", part, (32, 32), 100, checkpoint)
+
+    rows = [[f"demo/demo_000000{n}", "group", 0.9] for n in (2, 5)]
+    rows.append(["other/demo_0000003", "group", 0.9])
+    file.write_text(json.dumps({"per_image": rows, "trained_on": True}))
+    assert frames("validation").source == "demo (validation, trained on too)"
+    expected = np.stack([demo.draw_frame(n, 32)[0] for n in (2, 5)])
+    np.testing.assert_array_equal(frames("validation").images, expected)
+    assert len(frames("train").images) == 6 and frames("train").source == "demo (train)"
+
+    file.write_text(json.dumps({"per_image": rows[2:], "trained_on": True}))
+    assert frames("validation").source == "demo (validation)"
+    assert len(frames("validation").images) == 1  # a tenth of 8, rounded
+    file.write_text("[1")
+    with pytest.raises(UserError, match="validation.json: is damaged"):
+        frames("train")
 
 
 def test_channel_order_and_range_are_inside_the_graph(tmp_path):
