@@ -149,6 +149,26 @@ def test_manifest_that_does_not_fit_is_refused(tmp_path, pixels):
             load_prepared(folder)
 
 
+def test_manifest_of_names_that_are_no_names_is_refused(tmp_path, pixels):
+    folder = prepare(tmp_path, pixels)
+    file = folder / MANIFEST_FILE
+    whole = file.read_text()
+    for name in ("../../x", "/x", "a/../../x"):
+        for known in ("Toy", "n3"):
+            file.write_text(whole.replace(f'"{known}"', f'"{name}"'))
+            with pytest.raises(UserError, match=f"prepared.json.*'{name}'"):
+                load_prepared(folder)
+    for known, wrong in (
+        ('"Toy"', "3"),
+        ('"n3"', "null"),
+        ('"C1"', "[1]"),
+        ('"items"', '"x"'),
+    ):
+        file.write_text(whole.replace(known, wrong))
+        with pytest.raises(UserError, match="prepared.json is damaged"):
+            load_prepared(folder)
+
+
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_failed_replacement_changes_nothing(tmp_path, pixels, error):
     folder = prepare(tmp_path / "out", pixels)
