@@ -59,8 +59,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--data_path",
         type=Path,
-        help="prepared dataset: calibrates on its training images, compares on the"
-        " part of them set aside for validation; default: compare on drawn demo frames",
+        help="prepared dataset: calibrates on its training images, compares on those"
+        " of them that validation.json beside the checkpoint names, or else on the part"
+        " train.py sets aside by default; default: compare on drawn demo frames",
     )
     return parser.parse_args(argv)
 

@@ -178,6 +178,8 @@ def _check_shapes(images: np.ndarray, masks: np.ndarray, where: str) -> None:
             f"{where}: expected images (N, H, W, 3) and masks (N, H, W, 1); found"
             f" {images.shape} {images.dtype} and {masks.shape} {masks.dtype}"
         )
+    if not len(images):
+        raise UserError(f"{where}: holds no images")
 
 
 def _sample(array: np.ndarray) -> np.ndarray:

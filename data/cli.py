@@ -1,9 +1,11 @@
 """What every command of this project shares: one-line errors and quiet start-up."""
 
+import contextlib
 import os
+import signal
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 INTERRUPTED_EXIT_CODE = 130
@@ -48,8 +50,19 @@ def quiet_tensorflow() -> None:
             os.close(saved)
 
 
+@contextlib.contextmanager
+def ends_tidily() -> Iterator[None]:
+    """Treats SIGTERM, as `timeout` sends it, like Ctrl-C; also a decorator."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def run_command(main: Callable[[], int | None]) -> None:
-    """Runs `main` as a process: exits 2 with one line on a user's mistake.
+    """Runs `main` as a process: exits 2 with one line on a user's mistake,
+    or when a file cannot be read or written.
 
     Args:
         main: the command without arguments; returns an exit code or None (success).
@@ -61,6 +74,10 @@ def run_command(main: Callable[[], int | None]) -> None:
         code = main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror or error}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -304,8 +304,10 @@ def write_raw(out_dir: Path, count: int, image_size: int, seed: int) -> None:
         (out_dir / folder).mkdir(parents=True, exist_ok=True)
     images, masks, names = draw_frames(seed, count, image_size)
     for image, mask, name in zip(images, masks, names, strict=True):
-        cv2.imwrite(str(out_dir / "images" / f"{name}.png"), image[..., ::-1])
-        cv2.imwrite(str(out_dir / "masks" / f"{name}.png"), mask * 255)
+        for folder, picture in (("images", image[..., ::-1]), ("masks", mask * 255)):
+            file = out_dir / folder / f"{name}.png"
+            if not cv2.imwrite(str(file), picture):
+                raise UserError(f"{file}: cannot be written")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -327,8 +329,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
-    if min(args.train, args.test) < 1 or args.image_size < 32:
-        raise UserError("--train and --test must be at least 1, --image_size 32")
+    if min(args.train, args.test) < 1 or args.image_size < 32 or args.seed < 0:
+        raise UserError(
+            "--train and --test must be at least 1, --image_size 32, --seed 0"
+        )
     if args.layout == "raw":
         count = args.train + args.test
         write_raw(args.out_dir, count, args.image_size, args.seed)

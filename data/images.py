@@ -19,6 +19,7 @@ import numpy as np
 from data.cli import UserError
 
 MASK_THRESHOLD = 127  # masks are JPEG or smoothed: greys lie between 0 and 255
+JPEG_NOISE = 32  # grey levels that compression adds to an empty mask
 
 
 def read_image(path: Path | str) -> np.ndarray:
@@ -34,7 +35,8 @@ def read_mask(path: Path | str) -> np.ndarray:
     """Reads a mask as `(H, W)` uint8, 1 = polyp, 0 = background.
 
     Raises:
-        UserError: the file is missing, empty, damaged or not an image.
+        UserError: the file is missing, empty, damaged, not an image, or has no value
+            above 127 without being black.
     """
     return decode_mask(read_file(path), path)
 
@@ -80,9 +82,18 @@ def decode_mask(content: bytes, path: Path | str) -> np.ndarray:
     """Decodes a mask file's bytes into `(H, W)` uint8, 1 = polyp.
 
     A lossless mask whose brightest value is 1 holds class labels 0 and 1.
+
+    Raises:
+        UserError: it is damaged, or not black but too dark to hold a polyp.
     """
     grey = decode_grey(content, path)
-    holds_labels = not is_jpeg(content) and grey.max() == 1
+    brightest = int(grey.max())
+    holds_labels = not is_jpeg(content) and brightest == 1
+    if (JPEG_NOISE if is_jpeg(content) else 1) < brightest <= MASK_THRESHOLD:
+        raise UserError(
+            f"{path}: brightest value is {brightest}, so all of it is background;"
+            f" a polyp must be above {MASK_THRESHOLD}"
+        )
     return (grey > (0 if holds_labels else MASK_THRESHOLD)).astype(np.uint8)
 
 
@@ -155,7 +166,7 @@ def silent_codecs() -> Iterator[None]:
         writes_to_screen = stderr.fileno() == 2
     except (OSError, ValueError, AttributeError):
         writes_to_screen = False
-    with open(os.devnull, "w") as null, open(saved, "w", closefd=False) as visible:
+    with open(os.devnull, "w") as null, open(saved, "w") as visible:
         stderr.flush()
         os.dup2(null.fileno(), 2)
         logging.setLogLevel(logging.LOG_LEVEL_SILENT)
@@ -167,7 +178,6 @@ def silent_codecs() -> Iterator[None]:
             sys.stderr = stderr
             logging.setLogLevel(level)
             os.dup2(saved, 2)
-    os.close(saved)
 
 
 def _decode(content: bytes, path: Path | str, flags: int) -> np.ndarray:

@@ -10,11 +10,10 @@ one such folder a fold, fold_1 to fold_5.
 
 import argparse
 import contextlib
-import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from data.cli import UserError, run_command
+from data.cli import UserError, ends_tidily, run_command
 from data.pairs import Dataset, find_pairs
 from data.splits import SPLITS, Split, default_split, fold_pairs, split_pairs
 
@@ -28,8 +27,7 @@ def add_options(
     parser.add_argument(
         "--split",
         choices=splits,
-        default=default,
-        help="train.txt and test.txt in the dataset folder win; default:"
+        help="default: train.txt and test.txt in the dataset folder, or else"
         f" {default or 'what suits the dataset'}",
     )
     parser.add_argument("--folds", type=int, help="write this many folds instead")
@@ -45,7 +43,7 @@ def add_options(
     )
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--out_dir", type=Path, help="default: the dataset folder")
-    parser.set_defaults(name=None, test_centre="C6")
+    parser.set_defaults(name=None, test_centre="C6", usual_split=default)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -66,14 +64,19 @@ def main(args: argparse.Namespace) -> None:
         raise UserError(f"--image_size must be H or H W, received {args.image_size}")
     dataset = find_pairs(args.data_path, args.name)
     print(dataset.describe())
-    kind = args.split or default_split(dataset)
+    kind = args.split or args.usual_split or default_split(dataset)
     if args.folds:
         splits = fold_pairs(dataset, kind, args.folds, args.seed)
     else:
         splits = [split_pairs(dataset, kind, args.seed, args.test_centre)]
+        if args.split not in (None, splits[0].name):
+            raise UserError(
+                f"{dataset.root}: holds {splits[0].name}, which say what is test;"
+                f" leave out --split {args.split}, or move them away"
+            )
     out_dir = args.out_dir or args.data_path
     folders = [out_dir / f"fold_{n + 1}" for n in range(args.folds or 0)] or [out_dir]
-    with _ends_tidily(), contextlib.ExitStack() as outputs:
+    with ends_tidily(), contextlib.ExitStack() as outputs:
         for split, folder in zip(splits, folders, strict=True):
             _write_split(dataset, split, folder, args, outputs)
     print(f"wrote {', '.join(map(str, folders))}")
@@ -145,20 +148,6 @@ def _write_split(
 def _raise_problems(dataset: Dataset, problems: list[str]) -> None:
     count = f"{len(problems)} problem" + "s" * (len(problems) > 1)
     raise UserError("\n  ".join([f"{dataset.root}: {count}", *problems]))
-
-
-@contextlib.contextmanager
-def _ends_tidily() -> Iterator[None]:
-    """Treats SIGTERM like Ctrl-C, so that unfinished files are removed."""
-
-    def stop(signal_number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

@@ -105,6 +105,8 @@ def fold_pairs(dataset: Dataset, split: str, folds: int, seed: int = 42) -> list
     Centres stay whole for "by-centre", images are free for "random", and sequences
     stay whole for all other values of `split`.
     """
+    if split not in ("by-centre", "random"):
+        split = "by-sequence"
     unit_of = _unit_of(split)
     sizes = _unit_sizes(dataset, unit_of, seed)
     if not 2 <= folds <= len(sizes):

@@ -22,7 +22,6 @@ import numpy as np
 from data.cli import UserError
 
 FORMAT_VERSION = 1
-FORMATS = ("npy", "h5")
 SUBSETS = ("train", "test")
 H5_FILE = "prepared.h5"
 MANIFEST_FILE = "prepared.json"
@@ -139,7 +138,12 @@ def current_file(folder: Path, file: str) -> Path:
 
 
 def read_manifest(path: Path) -> dict | None:
-    """The manifest of a prepared folder or .h5 file; None if it has none."""
+    """The manifest of a prepared folder or .h5 file; None if it has none.
+
+    Raises:
+        UserError: it is damaged, of another version, or holds a name that would lead
+            out of the folder that results are written to.
+    """
     try:
         if path.is_file():
             text = h5_names(path).get("manifest")
@@ -150,17 +154,30 @@ def read_manifest(path: Path) -> dict | None:
             return None
         manifest = json.loads(text)
         version = manifest["format_version"]
-        complete = {"dataset", "format", "subsets"} <= manifest.keys()
+        texts = _texts(manifest) if version == FORMAT_VERSION else []
+        sound = all(isinstance(text, str) for text in texts)
     except (OSError, ValueError, KeyError, TypeError):
-        complete = False
-    if not complete:
+        sound = False
+    if not sound:
         raise UserError(f"{path}: its {MANIFEST_FILE} is damaged; prepare again")
     if version != FORMAT_VERSION:
         raise UserError(
             f"{path}: prepared in format {version}, expected {FORMAT_VERSION};"
             " run the preprocessing again"
         )
+    for text in texts:
+        if Path(text).is_absolute() or ".." in Path(text).parts:
+            raise UserError(f"{path}: its {MANIFEST_FILE} holds the name {text!r}")
     return manifest
+
+
+def _texts(manifest: dict) -> list[str]:
+    """What is read of a manifest."""
+    texts = [manifest["dataset"], manifest["format"]]
+    for subset in SUBSETS:
+        for item in manifest["subsets"][subset]["items"]:
+            texts += [item["name"], item["group"], item["centre"] or ""]
+    return texts
 
 
 def h5_names(file: Path) -> dict[str, str]:

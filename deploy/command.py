@@ -36,8 +36,13 @@ def export_checkpoint(args: argparse.Namespace) -> int:
         raise UserError(
             f"--out {out} must end in {FORMATS[args.format][0] or 'no suffix'}"
         )
+    is_saved_model = (out / "saved_model.pb").is_file()
+    if out.name in ("", "..") or (out.is_dir() and not is_saved_model):
+        raise UserError(f"--out {out} is a folder but no SavedModel to be replaced")
     if args.data_path:
-        frames = dataset_frames(args.data_path, "validation", size, COMPARED_FRAMES)
+        frames = dataset_frames(
+            args.data_path, "validation", size, COMPARED_FRAMES, checkpoint.path
+        )
     else:
         frames = demo_frames(size)
     precision = "int8" if args.int8 else "float32"
@@ -50,7 +55,7 @@ def export_checkpoint(args: argparse.Namespace) -> int:
         start = time.perf_counter()
         if args.int8:
             calibration = dataset_frames(
-                args.data_path, "train", size, CALIBRATION_FRAMES
+                args.data_path, "train", size, CALIBRATION_FRAMES, checkpoint.path
             )
             write_int8(model, staged, args.format, calibration.images)
         else:

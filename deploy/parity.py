@@ -1,5 +1,6 @@
 """The gate each exported file must pass: its own runtime against Keras, on frames."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from data.arrays import load_prepared
+from data.cli import UserError
 from data.demo import draw_frame
 from data.images import resize_image, resize_mask
 from data.samples import Samples, split_validation
-from training.options import DEFAULTS
+from training.options import DEFAULTS, VALIDATION_FILE
 from training.recipes import RECIPES
 
 DEMO_FRAMES = 12
@@ -65,23 +67,30 @@ def demo_frames(size: tuple[int, int]) -> Frames:
     return Frames("drawn demo frames", np.stack(images), np.stack(masks))
 
 
-def dataset_frames(path: Path, part: str, size: tuple[int, int], count: int) -> Frames:
+def dataset_frames(
+    path: Path,
+    part: str,
+    size: tuple[int, int],
+    count: int,
+    model_path: Path | None = None,
+) -> Frames:
     """Up to `count` frames of a prepared dataset, evenly spread over it.
 
     Args:
         path: the prepared dataset.
         part: `"test"`, or `"train"` or `"validation"`: the training arrays without,
-            or only, the part that `train.py` sets aside by default.
+            or only, the part that the checkpoint's run set aside.
         size: `(H, W)` in pixels.
         count: most frames to take.
+        model_path: the checkpoint; not needed for `"test"`.
     """
     prepared = load_prepared(path, "test" if part == "test" else "train")
     samples = Samples([prepared])
     if part != "test":
-        parts = split_validation(
-            samples, DEFAULTS["val_fraction"], RECIPES["lgps"].seed
-        )
+        *parts, trained_on = _divide(samples, model_path)
         samples = parts[part == "validation"]
+        if part == "validation" and trained_on:
+            part = "validation, trained on too"
     total = len(samples)
     indices = np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))
     images, masks = samples.batch(indices)
@@ -91,6 +100,26 @@ def dataset_frames(path: Path, part: str, size: tuple[int, int], count: int) -> 
     return Frames(
         f"{prepared.name} ({part})", images, masks.reshape(len(images), *size)
     )
+
+
+def _divide(samples: Samples, model_path: Path) -> tuple[Samples, Samples, bool]:
+    """Training part, validation part, and whether the latter was trained on too.
+
+    `validation.json` beside the checkpoint names the second; when it names none of
+    these samples, or all, the part is drawn as `train.py` does by default.
+    """
+    file = model_path.with_name(VALIDATION_FILE)
+    try:
+        saved = json.loads(file.read_text()) if file.is_file() else {}
+        named = {name for name, *_ in saved.get("per_image", [])}
+    except (ValueError, TypeError, AttributeError):
+        raise UserError(f"{file}: is damaged; move it away to do without") from None
+    chosen = np.array([name in named for name in samples.names])
+    if not chosen.any() or chosen.all():
+        seed = RECIPES["lgps"].seed
+        return *split_validation(samples, DEFAULTS["val_fraction"], seed), False
+    parts = (samples.subset(np.flatnonzero(side)) for side in (~chosen, chosen))
+    return *parts, bool(saved.get("trained_on"))
 
 
 def measure_parity(

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from data.cli import UserError
+from data.cli import UserError, ends_tidily
+from data.images import silent_codecs
 from deploy.draw import draw_overlay
 from deploy.pipeline import ahead
 from deploy.segment import Finding, Prepared, Segmenter
@@ -88,6 +89,7 @@ class Summary:
         return "\n".join(lines)
 
 
+@ends_tidily()
 def predict(
     source: Source, segmenter: Segmenter, out_dir: Path, show: bool = False
 ) -> Summary:
@@ -111,6 +113,7 @@ def predict(
     results = ahead(_draw(ahead(_infer(prepared, segmenter)), segmenter))
     start = time.perf_counter()
     with (
+        silent_codecs(),  # before tqdm, which then writes to what stays visible
         open(out_dir / "predictions.csv", "w", newline="") as stream,
         tqdm(total=source.count, unit="frame", disable=None) as bar,
     ):

@@ -165,7 +165,7 @@ RUNTIMES = {
 def load_runtime(
     path: str | Path, threads: int | None = None, exact: bool = True
 ) -> Runtime:
-    """Loads a checkpoint or an exported model.
+    """Loads a checkpoint or an exported model, and runs it once.
 
     Args:
         path: a `.h5`, `.xml`, `.onnx` or `.tflite` file, or a SavedModel folder.
@@ -187,7 +187,14 @@ def load_runtime(
         )
     threads = threads or available_cores()
     try:
-        return RUNTIMES[suffix](path, threads, exact)
+        runtime = RUNTIMES[suffix](path, threads, exact)
+        result = runtime.run(np.zeros((1, *runtime.image_size, 3), np.uint8))
+        if result.dtype.kind != "f" or result.shape != (1, *runtime.image_size, 1):
+            raise UserError(
+                f"{path} gives {result.shape} {result.dtype}, no probability map"
+                " (1, H, W, 1); Export.py makes models that do"
+            )
+        return runtime
     except (UserError, KeyboardInterrupt):
         raise
     except Exception as error:  # each runtime has its own kinds

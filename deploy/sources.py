@@ -13,7 +13,7 @@ from data.cli import UserError
 from data.images import read_image, silent_codecs
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
-VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".mpg", ".mpeg", ".wmv", ".webm"}
+TEXT = cv2.VideoWriter_fourcc(*"ansi")  # FFmpeg takes a text file for a film of it
 DAMAGED_RUN = 25  # unreadable frames in a row after which a video counts as ended
 
 
@@ -24,7 +24,7 @@ class Frame:
     Attributes:
         name: the picture's name, or the number of the video frame.
         image: `(H, W, 3)` uint8 RGB.
-        seconds: its time in the video; 0 for pictures.
+        seconds: its time in the video, or since a camera's first frame; 0 for pictures.
         decode_ms: milliseconds it took to read.
     """
 
@@ -53,10 +53,15 @@ class Source:
 
 
 class Pictures(Source):
-    """Image files."""
+    """Image files, of different stems: results are named by them."""
 
     def __init__(self, name: str, paths: list[Path]):
         super().__init__(name, len(paths))
+        path_of: dict[str, Path] = {}
+        for path in paths:
+            same = path_of.setdefault(path.stem, path)
+            if same is not path:
+                raise UserError(f"{same} and {path} have one name, so would their mask")
         self.paths = paths
 
     def __iter__(self) -> Iterator[Frame]:
@@ -77,10 +82,14 @@ class Video(Source):
         self.is_camera = isinstance(address, int)
         with silent_codecs():
             self._capture = cv2.VideoCapture(address)
-        if not self._capture.isOpened():
-            kind = "camera" if self.is_camera else "video"
-            reason = "" if self.is_camera else ": no video, or cut off before its index"
-            raise UserError(f"{kind} {address} cannot be opened{reason}")
+        is_text = self._capture.get(cv2.CAP_PROP_FOURCC) == TEXT
+        if is_text or not self._capture.isOpened():
+            if self.is_camera:
+                raise UserError(f"camera {address} cannot be opened")
+            raise UserError(
+                f"{address} cannot be opened: no picture or video, or cut off before"
+                " its index"
+            )
         name = f"camera {address}" if self.is_camera else Path(str(address)).stem
         frames = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         super().__init__(name, frames if frames > 0 and not self.is_camera else None)
@@ -89,7 +98,8 @@ class Video(Source):
     def __iter__(self) -> Iterator[Frame]:
         number = lost = 0  # frames read, frames that could not be
         damaged = 0  # of these, since the last one read
-        with silent_codecs():
+        began = None  # when the first frame was read
+        try:
             while damaged < (1 if self.is_camera else DAMAGED_RUN):
                 start = time.perf_counter()
                 is_read, image = self._capture.read()
@@ -101,10 +111,15 @@ class Video(Source):
                         f"{self.name}: {damaged} damaged frame(s) after frame {number}"
                     )
                     lost, damaged = lost + damaged, 0
+                seconds = number / self.fps
+                if self.is_camera:  # drops frames when the model is slower
+                    began = began or time.perf_counter()
+                    seconds = time.perf_counter() - began
                 image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-                yield Frame(f"{number:06d}", image, number / self.fps, _ms_since(start))
+                yield Frame(f"{number:06d}", image, seconds, _ms_since(start))
                 number += 1
-        self._capture.release()
+        finally:
+            self._capture.release()
         if self.is_camera:
             self.problems.append(f"{self.name} stopped after {number} frames")
         elif self.count and number + lost < self.count:
@@ -126,7 +141,7 @@ def open_source(source: str) -> Source:
         paths = [file for file in sorted(path.iterdir()) if file.is_file()]
         paths = [file for file in paths if file.suffix.lower() in IMAGE_SUFFIXES]
     elif path.is_file():
-        if path.suffix.lower() in VIDEO_SUFFIXES:
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
             return Video(source)
         paths = [path]
     else:
@@ -137,7 +152,7 @@ def open_source(source: str) -> Source:
             f"{source}: found no picture, video or camera there"
             " (an image, a folder, a quoted glob, a video file or a camera's number)"
         )
-    return Pictures(path.stem if path.exists() else "glob", paths)
+    return Pictures(path.resolve().stem if path.exists() else "glob", paths)
 
 
 def _ms_since(start: float) -> float:

@@ -154,8 +154,6 @@ def tell_apart(sets: Sequence[CaseSet]) -> list[CaseSet]:
 
 def _from_arrays(path: Path) -> CaseSet:
     arrays = load_prepared(path, "test")
-    if not len(arrays):
-        raise UserError(f"{path}: its test part holds no images")
     manifest = read_manifest(path)
     items = manifest["subsets"]["test"]["items"] if manifest else [{}] * len(arrays)
     source_sizes = [item.get("source_size") for item in items]

@@ -14,7 +14,6 @@ standard error, and what is measured so far to the JSON file.
 import argparse
 import json
 import os
-import signal
 import sys
 import tempfile
 import time
@@ -24,7 +23,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np  # noqa: E402
 
-from data.cli import UserError, model_path, quiet_tensorflow, run_command  # noqa: E402
+from data.cli import (  # noqa: E402
+    UserError,
+    ends_tidily,
+    model_path,
+    quiet_tensorflow,
+    run_command,
+)
 from tools.bench_rows import IMAGE_SIZE, WARM_UP, Row, Worker  # noqa: E402
 
 ROUNDS = 10
@@ -64,7 +69,9 @@ def export_rows(args: argparse.Namespace, folder: Path) -> list[Row]:
 
     checkpoint = load_checkpoint(args.model_path, "lgps", image_size=IMAGE_SIZE)
     if args.data_path:
-        frames = dataset_frames(args.data_path, "train", IMAGE_SIZE, CALIBRATION_FRAMES)
+        frames = dataset_frames(
+            args.data_path, "train", IMAGE_SIZE, CALIBRATION_FRAMES, args.model_path
+        )
     else:
         frames = demo_frames(IMAGE_SIZE)
     source = str(args.model_path)
@@ -238,11 +245,11 @@ def print_table(rows: list[dict], sgemm: float) -> None:
         )
 
 
+@ends_tidily()
 def main(args: argparse.Namespace) -> int:
     """Exports, measures and prints; returns the exit code."""
     if args.frames < ROUNDS:
         raise UserError(f"--frames must be at least {ROUNDS}, received {args.frames}")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as `timeout` sends it
     os.sched_setaffinity(0, args.cores)
     quiet_tensorflow()
     from deploy.card import machine_name

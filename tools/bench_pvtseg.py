@@ -12,11 +12,10 @@ Keras runs as a `tf.function`, PyTorch eagerly in inference mode.
 import argparse
 import multiprocessing
 import resource
-import signal
 import statistics
 import time
 
-from data.cli import UserError, run_command
+from data.cli import UserError, ends_tidily, run_command
 
 WARM_UP_RUNS = 3
 PAUSE_SECONDS = 0.05  # lets the other process's threads fall asleep
@@ -38,8 +37,8 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
+@ends_tidily()
 def main(args):
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as `timeout` sends it
     print(
         f"PVTSeg, {args.encoder}, {args.image_size}×{args.image_size}, {args.task}, "
         f"{args.threads} threads, {args.runs} runs taken in turn"

@@ -44,7 +44,7 @@ def parse_args(argv=None):
         "--write_fixture",
         type=Path,
         metavar="FILE.npz",
-        help="instead, write what tests/models/test_parity.py compares with",
+        help="instead, write what tests/models/test_pvtseg.py compares with",
     )
     return parser.parse_args(argv)
 

@@ -119,7 +119,9 @@ def train_arm(arm: str, seed: int, args: argparse.Namespace) -> None:
         command += ["--overwrite", "--verbose", "2", *flags(arm, seed, args)]
     print(f"{arm}, seed {seed}: {folder}\n", end="", flush=True)  # one write a line
     with open(folder / "output.log", "a") as log:
-        subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False)
+        code = subprocess.call(command, stdout=log, stderr=subprocess.STDOUT)
+    if code:
+        print(f"{arm}, seed {seed}: failed, see {log.name}\n", end="", flush=True)
 
 
 def flags(arm: str, seed: int, args: argparse.Namespace) -> list[str]:

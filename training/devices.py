@@ -8,8 +8,6 @@ import tensorflow as tf
 
 from data.cli import UserError
 
-PRECISIONS = ("auto", "float32", "mixed_float16", "mixed_bfloat16")
-STRATEGIES = ("auto", "none", "mirrored", "multiworker")
 FLOAT16_CAPABILITY = (7, 0)  # the first GPUs with float16 matrix units
 
 
@@ -23,8 +21,8 @@ def set_precision(precision: str) -> str:
     """Sets Keras's dtype policy.
 
     Args:
-        precision: one of `PRECISIONS`; `"auto"` takes mixed_float16 when every GPU
-            computes float16 fast and float32 otherwise.
+        precision: the policy, or `"auto"`: mixed_float16 when every GPU computes
+            float16 fast, else float32.
 
     Returns:
         The policy's name.

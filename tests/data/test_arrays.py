@@ -103,6 +103,9 @@ def test_wrong_ranges_and_shapes_are_refused(tmp_path, pixels):
     for wrong in (masks[:4], masks[:, :4], np.repeat(masks, 2, -1)):
         with pytest.raises(UserError, match="expected images"):
             load_prepared(save(tmp_path, images, wrong))
+    for none in (images[:0], images[:0] / 127.5 - 1):
+        with pytest.raises(UserError, match="holds no images"):
+            load_prepared(save(tmp_path, none, masks[:0]))
 
 
 def test_damaged_npy_is_refused(tmp_path, pixels):
@@ -142,6 +145,26 @@ def test_manifest_that_does_not_fit_is_refused(tmp_path, pixels):
         load_prepared(folder)
     for text in ("", "[]", "{}", '{"format_version": 1}'):
         (folder / MANIFEST_FILE).write_text(text)
+        with pytest.raises(UserError, match="prepared.json is damaged"):
+            load_prepared(folder)
+
+
+def test_manifest_of_names_that_are_no_names_is_refused(tmp_path, pixels):
+    folder = prepare(tmp_path, pixels)
+    file = folder / MANIFEST_FILE
+    whole = file.read_text()
+    for name in ("../../x", "/x", "a/../../x"):
+        for known in ("Toy", "n3"):
+            file.write_text(whole.replace(f'"{known}"', f'"{name}"'))
+            with pytest.raises(UserError, match=f"prepared.json.*'{name}'"):
+                load_prepared(folder)
+    for known, wrong in (
+        ('"Toy"', "3"),
+        ('"n3"', "null"),
+        ('"C1"', "[1]"),
+        ('"items"', '"x"'),
+    ):
+        file.write_text(whole.replace(known, wrong))
         with pytest.raises(UserError, match="prepared.json is damaged"):
             load_prepared(folder)
 

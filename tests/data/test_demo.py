@@ -6,6 +6,7 @@ import pytest
 
 from data import demo
 from data.arrays import load_prepared
+from data.cli import UserError
 
 SIZE = 64
 
@@ -114,3 +115,14 @@ def test_command_writes_a_prepared_dataset(tmp_path):
     images, masks = train.batch([3])
     np.testing.assert_array_equal(images[0], image)
     np.testing.assert_array_equal(masks[0, ..., 0], mask)
+
+
+def test_raw_picture_that_cannot_be_written(tmp_path):
+    (tmp_path / "images/demo_0000000.png").mkdir(parents=True)
+    with pytest.raises(UserError, match="demo_0000000.png: cannot be written"):
+        demo.write_raw(tmp_path, 1, 32, 0)
+
+
+def test_negative_seed():
+    with pytest.raises(UserError, match="--seed"):
+        demo.main(demo.parse_args(["--seed", "-1"]))

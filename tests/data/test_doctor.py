@@ -71,6 +71,15 @@ def test_every_fault_is_named(tmp_path, capsys):
         assert fault in report
 
 
+def test_faults_are_printed_before_the_figure_fails(tmp_path, capsys):
+    write(tmp_path / "A", 1, scene(1))
+    (tmp_path / "A/images/1.png").write_bytes(b"")
+    assert run(tmp_path, tmp_path / "A") == 1  # nothing to draw
+    with pytest.raises(OSError):
+        run(tmp_path / "figure.png", tmp_path / "A")
+    assert capsys.readouterr().out.count("images/1.png: the file is empty") == 2
+
+
 def test_near_duplicates_are_named_within_and_faults_between(tmp_path, capsys):
     for seed in range(3):
         write(tmp_path / "A", seed, scene(seed))

@@ -64,6 +64,17 @@ def test_lossless_mask_of_labels_0_and_1(tmp_path):
     assert not read_mask(noise).any()
 
 
+def test_dark_mask_is_no_empty_mask(tmp_path):
+    for value, ending in ((2, "png"), (127, "png"), (60, "jpg")):
+        file = save(tmp_path / f"m.{ending}", np.full((16, 16), value, np.uint8))
+        with pytest.raises(UserError, match=f"{file}: brightest value is {value}"):
+            read_mask(file)
+    assert not read_mask(save(tmp_path / "m.png", np.zeros((4, 4), np.uint8))).any()
+    assert not read_mask(
+        save(tmp_path / "m.jpg", np.full((16, 16), 20, np.uint8))
+    ).any()
+
+
 @pytest.mark.parametrize("content", [b"", b"not an image"])
 def test_bad_file_is_named(tmp_path, content):
     file = tmp_path / "bad.png"

@@ -22,7 +22,7 @@ NAMES = [str(n) for n in range(1, 13)]
 
 
 def run(root, *options):
-    argv = [str(root), "--image_size", "32", "--split", "random", *map(str, options)]
+    argv = [str(root), "--image_size", "32", *map(str, options)]
     prepare.main(prepare.parse_args(argv))
 
 
@@ -88,6 +88,18 @@ def test_names_of_a_list_that_are_not_on_disk_stop_the_run(tmp_path, write_set):
     (root / "test.txt").write_text("gone\n")
     with pytest.raises(UserError, match="(?s)lost: in train.txt.*gone: in test.txt"):
         run(root)
+
+
+def test_split_that_lists_would_override_is_refused(tmp_path, write_set):
+    root = write_set(tmp_path / "Kvasir-SEG", NAMES)
+    (root / "train.txt").write_text("1\n2\n3\n")
+    (root / "val.txt").write_text("4\n")
+    argv = ["--data_path", str(root), "--image_size", "16"]
+    with pytest.raises(UserError, match="train.txt/val.txt.*leave out --split pranet"):
+        Preprocess_SEG.main(Preprocess_SEG.parse_args([*argv, "--split", "pranet"]))
+    assert not list(root.glob("*.npy"))
+    Preprocess_SEG.main(Preprocess_SEG.parse_args(argv))
+    assert load_prepared(root, "test").names == ["4"]
 
 
 def test_terminated_run_leaves_the_old_output(tmp_path, write_set, monkeypatch):

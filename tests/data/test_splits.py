@@ -133,6 +133,11 @@ def test_folds_are_even_though_groups_are_not():
     assert [len(fold.test) for fold in folds] == [5, 5]
 
 
+def test_folds_are_named_after_what_they_keep_whole():
+    names = [fold.name for fold in fold_pairs(clinicdb(), "pranet", 2)]
+    assert names == ["by-sequence, fold 1 of 2", "by-sequence, fold 2 of 2"]
+
+
 def test_folds_by_centre_and_too_many_folds():
     dataset = dataset_of(
         list("abcdef"), "PolypGen", ["C1", "C1", "C2", "C2", "C3", "C3"]

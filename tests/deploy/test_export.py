@@ -11,7 +11,7 @@ from data import demo
 from data.cli import UserError
 from deploy import command, runtimes
 from deploy.export import FORMATS, build_export_model
-from deploy.parity import Frames, measure_parity
+from deploy.parity import Frames, dataset_frames, measure_parity
 from deploy.runtimes import load_runtime
 from models import INPUT_SPECS, build_model
 from models.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
@@ -164,6 +164,29 @@ def test_parity_by_hand():
     assert parity.drop == pytest.approx(-0.5)
 
 
+def test_validation_part_is_the_one_of_the_run(tmp_path):
+    demo.write_prepared(tmp_path / "data", 8, 1, 32, seed=0)
+    checkpoint, file = tmp_path / "best.h5", tmp_path / "validation.json"
+
+    def frames(part):
+        return dataset_frames(tmp_path / "data", part, (32, 32), 100, checkpoint)
+
+    rows = [[f"demo/demo_000000{n}", "group", 0.9] for n in (2, 5)]
+    rows.append(["other/demo_0000003", "group", 0.9])
+    file.write_text(json.dumps({"per_image": rows, "trained_on": True}))
+    assert frames("validation").source == "demo (validation, trained on too)"
+    expected = np.stack([demo.draw_frame(n, 32)[0] for n in (2, 5)])
+    np.testing.assert_array_equal(frames("validation").images, expected)
+    assert len(frames("train").images) == 6 and frames("train").source == "demo (train)"
+
+    file.write_text(json.dumps({"per_image": rows[2:], "trained_on": True}))
+    assert frames("validation").source == "demo (validation)"
+    assert len(frames("validation").images) == 1  # a tenth of 8, rounded
+    file.write_text("[1")
+    with pytest.raises(UserError, match="validation.json: is damaged"):
+        frames("train")
+
+
 def test_channel_order_and_range_are_inside_the_graph(tmp_path):
     """A network that gives its first channel tells which channel it was fed."""
     inputs = keras.Input((2, 2, 3))
@@ -190,6 +213,14 @@ def test_user_mistakes(checkpoint, options, message):
         export(checkpoint, *options)
 
 
+def test_a_folder_that_is_no_saved_model_stays(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    for out in ("photos", ".", ".."):
+        with pytest.raises(UserError, match="no SavedModel to be replaced"):
+            export(checkpoint, "--format", "saved_model", "--out", out)
+
+
 def test_missing_package_names_the_install_command():
     with pytest.raises(UserError, match="pip install -r requirements-export.txt"):
         runtimes.require("no_such_package")
@@ -205,3 +236,15 @@ def test_foreign_model_files(tmp_path):
     (tmp_path / "model.xml").write_text("<no/>")
     with pytest.raises(UserError, match="cannot be loaded"):
         load_runtime(tmp_path / "model.xml")
+
+
+@pytest.mark.parametrize(
+    ("channels", "message"), [(3, r"\(1, 8, 8, 3\).*no probability"), (4, "loaded")]
+)
+def test_a_network_of_another_kind(tmp_path, channels, message):
+    openvino = pytest.importorskip("openvino")
+    frames = openvino.opset13.parameter([1, 8, 8, channels], np.float32)
+    model = openvino.Model([openvino.opset13.relu(frames)], [frames])
+    openvino.save_model(model, tmp_path / "relu.xml")
+    with pytest.raises(UserError, match=message):
+        load_runtime(tmp_path / "relu.xml")

@@ -1,6 +1,10 @@
 """Predict.py's work on pictures and videos, whole and broken."""
 
 import csv
+import os
+import signal
+import sys
+import time
 
 import cv2
 import numpy as np
@@ -74,6 +78,61 @@ def test_video(tmp_path, video, detector):
     assert len(masks) == FRAMES and set(np.unique(masks[0])) == {0, 255}
 
 
+def test_progress_is_seen_while_a_video_is_read(
+    tmp_path, video, detector, monkeypatch, capfd
+):
+    bar = prediction.tqdm
+    always = {"disable": False, "mininterval": 0}
+    monkeypatch.setattr(prediction, "tqdm", lambda **given: bar(**given | always))
+    with open(2, "w", closefd=False) as screen, monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", screen)
+        run(video, detector, tmp_path / "out")
+    assert f"{FRAMES // 2}/{FRAMES}" in capfd.readouterr().err
+
+
+def test_termination_keeps_what_was_written(tmp_path, video, detector, monkeypatch):
+    segment, seen = detector.run, []
+
+    def terminated(frames):
+        seen.append(frames)
+        if len(seen) == FRAMES // 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return segment(frames)
+
+    monkeypatch.setattr(detector, "run", terminated)
+    summary, rows = run(video, detector, tmp_path / "out")
+    assert summary.problems == ["interrupted"] and rows
+    assert frames_of(tmp_path / "out/overlay.mp4")
+
+
+def test_camera_frames_carry_the_time_that_passed(monkeypatch):
+    class Camera:
+        """Says 1000 frames a second, gives one in 20 ms, and three in all."""
+
+        def __init__(self, address):
+            self.left = 3
+
+        def isOpened(self):
+            return True
+
+        def get(self, what):
+            return 1000.0
+
+        def read(self):
+            time.sleep(0.02)
+            self.left -= 1
+            return self.left >= 0, np.zeros((4, 4, 3), np.uint8)
+
+        def release(self):
+            self.left = None
+
+    monkeypatch.setattr(cv2, "VideoCapture", Camera)
+    source = open_source("4217")
+    seconds = [frame.seconds for frame in source]
+    assert seconds[0] < 0.01 and seconds[2] >= 0.04
+    assert source._capture.left is None
+
+
 def test_truncated_video_keeps_what_was_read(tmp_path, video, detector):
     content = video.read_bytes()
     video.write_bytes(content[: len(content) // 2])
@@ -99,6 +158,22 @@ def test_command_exit_codes(tmp_path, video, detector, monkeypatch, capsys):
 def test_nothing_to_read(source):
     with pytest.raises(UserError, match=source[:4]):
         open_source(source)
+
+
+def test_video_of_any_ending_but_no_text(tmp_path, video):
+    assert open_source(str(video.rename(tmp_path / "film.vob"))).count == FRAMES
+    (tmp_path / "notes.txt").write_text("no film\n" * 500)
+    with pytest.raises(UserError, match="notes.txt cannot be opened: no picture or"):
+        open_source(str(tmp_path / "notes.txt"))
+
+
+def test_pictures_of_one_stem_are_refused(tmp_path, monkeypatch):
+    (tmp_path / "a.png").touch()
+    monkeypatch.chdir(tmp_path)
+    assert open_source(".").name == tmp_path.name
+    (tmp_path / "a.jpg").touch()
+    with pytest.raises(UserError, match=r"a\.jpg and .*a\.png have one name"):
+        open_source(str(tmp_path))
 
 
 def test_pipeline_passes_items_errors_and_stops():

@@ -1,0 +1,34 @@
+"""How every command ends: a line instead of a traceback, and tidily."""
+
+import os
+import signal
+
+import pytest
+
+from data.cli import ends_tidily, run_command
+
+
+def raises(error):
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (PermissionError(13, "Permission denied", "out.csv"), "out.csv: Permission"),
+        (OSError(28, "No space left on device"), "No space left"),
+        (OSError("unable to open"), "unable to open"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_one_line(capsys, error, line):
+    with pytest.raises(SystemExit, match="2"):
+        run_command(lambda: raises(error))
+    written = capsys.readouterr().err
+    assert written.startswith(f"error: {line}") and written.count("\n") == 1
+
+
+def test_termination_is_an_interruption():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), ends_tidily():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == before
