@@ -1,10 +1,12 @@
 # make demo: train on drawn frames and score the result; make test: the test suite.
-# Both make .venv and install what they need first.
+# Both make .venv and install what they need first; make install does only that.
 PYTHON ?= python3
 BIN := .venv/bin
 QUIET_PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-all train-best lint parity clean
+.PHONY: install demo test test-all train-best lint parity clean
+
+install: .venv/installed
 
 demo: .venv/installed
 	$(BIN)/python train.py --demo --overwrite
@@ -17,8 +19,10 @@ test: .venv/installed-dev
 test-all: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not gpu"
 
-# The shipped weights' run, from arrays prepared with --split pranet (README). When it
-# was interrupted: train.py --resume --name best.
+# The shipped weights' run, from arrays prepared with --split pranet (README). It began
+# with ENCODER_WEIGHTS=mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_160_no_top.h5
+# of Keras; imagenet downloads the 224 release. When interrupted: train.py --resume
+# --name best.
 ENCODER_WEIGHTS ?= imagenet
 train-best: .venv/installed
 	$(BIN)/python train.py --recipe best --name best --train_on_validation \
