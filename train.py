@@ -10,7 +10,6 @@ Flags that are not given take the published values (training/recipes.py).
 """
 
 import argparse
-import re
 from collections.abc import Callable
 from dataclasses import fields
 
@@ -93,8 +92,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--stages",
         nargs="+",
         type=_stage,
-        metavar="SIZE:EPOCHS[:AUGMENTATION]",
-        help="train at several sizes, or augmentations, one after the other",
+        metavar="SIZE:EPOCHS",
+        help="train at several sizes, one after the other",
     )
     add("--no_shuffle", action="store_true", help="keep the order of the arrays")
     add("--encoder_weights", help="none (default), imagenet (LGPS) or a weights file")
@@ -156,15 +155,12 @@ def _number(kind: Callable, limits: str = "[0, inf)") -> Callable:
     return parse
 
 
-def _stage(text: str) -> list:
-    """An argparse type: `SIZE:EPOCHS` or `SIZE:EPOCHS:AUGMENTATION`."""
-    stage = re.fullmatch(r"0*([1-9]\d*):0*([1-9]\d*)(?::(\w+))?", text)
-    if not stage or stage[3] not in (None, *AUGMENTATIONS):
-        raise argparse.ArgumentTypeError(
-            f"{text} is not SIZE:EPOCHS, such as 128:20, or SIZE:EPOCHS:AUGMENTATION"
-        )
-    side, epochs, augmentation = stage.groups()
-    return [int(side), int(epochs), *([augmentation] if augmentation else [])]
+def _stage(text: str) -> list[int]:
+    """An argparse type: `SIZE:EPOCHS`."""
+    side, _, epochs = text.partition(":")
+    if not (side.isdecimal() and epochs.isdecimal() and int(side) and int(epochs)):
+        raise argparse.ArgumentTypeError(f"{text} is not SIZE:EPOCHS, such as 128:20")
+    return [int(side), int(epochs)]
 
 
 def main(args: argparse.Namespace) -> int:

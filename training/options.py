@@ -112,7 +112,7 @@ def new_options(given: dict[str, Any]) -> dict[str, Any]:
         if given.get("early_stop_patience"):
             raise UserError("--stages are of fixed length: no --early_stop_patience")
         options["early_stop_patience"] = 0
-        options["epochs"] = sum(epochs for _, epochs, *_ in options["stages"])
+        options["epochs"] = sum(epochs for _, epochs in options["stages"])
     if options["early_stop_patience"] and options["monitor"] == "last":
         raise UserError("--early_stop_patience needs a --monitor other than last")
     if options["schedule"] == "cosine":

@@ -195,12 +195,7 @@ def train(
         if is_first and writes_files:  # nothing can be wrong with the flags now
             prepare_folder(folder, options, resume)
         callbacks, log = make_callbacks(
-            {**options, "augmentation": stage.augmentation},
-            folder,
-            train_samples,
-            val_samples,
-            size,
-            writes_files,
+            options, folder, train_samples, val_samples, size, writes_files
         )
         if done:
             log.restore(trainer)
@@ -213,7 +208,7 @@ def train(
                     spec,
                     size,
                     options["batch_size"],
-                    AUGMENTATIONS[stage.augmentation],
+                    AUGMENTATIONS[options["augmentation"]],
                     options["seed"],
                     shuffle=not options["no_shuffle"],
                     first_epoch=done,
@@ -242,13 +237,11 @@ class Stage:
     Attributes:
         image_size: `(H, W)` in pixels.
         first, end: its first epoch, and the one after its last, from 0.
-        augmentation: name in `data.augment.AUGMENTATIONS`.
     """
 
     image_size: tuple[int, int]
     first: int
     end: int
-    augmentation: str
 
 
 def stages_of(options: dict[str, Any], prepared_size: tuple[int, int]) -> list[Stage]:
@@ -258,16 +251,14 @@ def stages_of(options: dict[str, Any], prepared_size: tuple[int, int]) -> list[S
         options: the run's resolved options.
         prepared_size: `(H, W)` of the prepared datasets, pixels.
     """
-    usual = options["augmentation"]
     if not options["stages"]:
         side = options["image_size"]
         size = (side, side) if side else prepared_size
-        return [Stage(size, 0, options["epochs"], usual)]
+        return [Stage(size, 0, options["epochs"])]
     stages, first = [], 0
-    for side, epochs, *augmentation in options["stages"]:
-        end = first + epochs
-        stages.append(Stage((side, side), first, end, *augmentation or [usual]))
-        first = end
+    for side, epochs in options["stages"]:
+        stages.append(Stage((side, side), first, first + epochs))
+        first += epochs
     return stages
 
 
