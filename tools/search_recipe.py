@@ -146,7 +146,7 @@ def flags(arm: str, seed: int, args: argparse.Namespace) -> list[str]:
 
 
 def table(out_dir: Path, arms: Sequence[str], seeds: Sequence[int]) -> str:
-    """The Markdown table of the runs that are finished, best first."""
+    """The Markdown table of the runs that are finished, the most gained first."""
     scores = {arm: finished(out_dir, arm, seeds) for arm in arms}
     base = finished(out_dir, "base", seeds)
     rows = [_row(arm, found, base) for arm, found in scores.items() if found]
@@ -171,8 +171,8 @@ def finished(
 
 def _row(arm: str, found: dict, base: dict) -> tuple[float, str]:
     means = [float(np.mean([dice for *_, dice in rows])) for rows in found.values()]
-    mean = float(np.mean(means))
-    cells = [arm, f"{mean:.4f}", ", ".join(f"{value:.4f}" for value in means)]
+    cells = [arm, f"{np.mean(means):.4f}", ", ".join(f"{mean:.4f}" for mean in means)]
+    gain = 0.0
     shared = sorted(found.keys() & base.keys())
     if arm == "base" or not shared:
         cells += ["", ""]
@@ -187,8 +187,9 @@ def _row(arm: str, found: dict, base: dict) -> tuple[float, str]:
         groups, differences = map(np.array, zip(*pairs, strict=True))
         samples = cluster_weights(groups) @ differences
         low, high = np.percentile(samples, INTERVAL)
-        cells += [f"{differences.mean():+.4f}", f"{low:+.4f} to {high:+.4f}"]
-    return mean, f"| {' | '.join(cells)} |"
+        gain = float(differences.mean())
+        cells += [f"{gain:+.4f}", f"{low:+.4f} to {high:+.4f}"]
+    return gain, f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":
