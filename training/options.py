@@ -85,7 +85,7 @@ def new_options(given: dict[str, Any]) -> dict[str, Any]:
             belong to the model.
     """
     model = given.get("model", DEFAULTS["model"])
-    options = {**DEFAULTS, **MODEL_DEFAULTS[model], **asdict(RECIPES[model])}
+    options = _published_options(model)
     foreign = [f"--{name}" for name in given if name not in options]
     if foreign:
         raise UserError(f"{', '.join(foreign)} does not belong to --model {model}")
@@ -146,8 +146,14 @@ def saved_options(folder: Path, given: dict[str, Any]) -> dict[str, Any]:
         raise UserError(f"There is no run to resume in {folder}{listed}")
     try:
         saved = json.loads(path.read_text())["options"]
-    except (ValueError, KeyError, TypeError) as error:
+        strange = saved.keys() ^ _published_options(saved["model"]).keys()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is not a run's configuration: {error}") from error
+    if strange:
+        raise UserError(
+            f"{path} is of another version of this project, whose options differ "
+            f"({', '.join(sorted(strange))}); start anew with another --name"
+        )
     changeable = set(CHANGEABLE)
     if saved.get("stages") or saved.get("schedule") == "cosine" or saved.get("ema"):
         changeable.remove("epochs")  # laid out for them; an average ends in the last
@@ -176,6 +182,10 @@ def show_options(options: dict[str, Any]) -> str:
 def default_verbose() -> int:
     """A moving progress bar on a terminal, a line per epoch in a log file."""
     return 1 if sys.stdout.isatty() else 2
+
+
+def _published_options(model: str) -> dict[str, Any]:
+    return {**DEFAULTS, **MODEL_DEFAULTS[model], **asdict(RECIPES[model])}
 
 
 def _found_datasets() -> list[str]:

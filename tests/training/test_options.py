@@ -82,6 +82,20 @@ def test_resuming_refuses_what_contradicts_the_run(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "is not a run's configuration"),
+        ({"model": "unet"}, "is not a run's configuration"),
+        ({**new_options({"data_path": ["x"]}), "lr": 1}, r"another version .*\(lr\)"),
+    ],
+)
+def test_a_configuration_that_is_none_of_ours_is_refused(options, message, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"options": options}))
+    with pytest.raises(UserError, match=message):
+        saved_options(tmp_path, {})
+
+
+@pytest.mark.parametrize(
     "flags",
     [
         ["--val_fraction", "1"],
