@@ -12,7 +12,7 @@ kept: a file that differs is deleted, and the exit code is 1.
 import argparse
 from pathlib import Path
 
-from data.cli import UserError, model_path, quiet_tensorflow, run_command
+from data.cli import UserError, ends_tidily, model_path, quiet_tensorflow, run_command
 
 FORMATS = ("openvino", "onnx", "litert", "saved_model")
 
@@ -66,6 +66,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@ends_tidily()
 def main(args: argparse.Namespace) -> int:
     """Exports, compares, and keeps the file if it passes; returns the exit code."""
     if args.int8 and not args.data_path:
