@@ -38,7 +38,8 @@ CHOICES = {
     "crf": ("published", "meanfield"),
     "encoder": tuple(f"pvt_v2_b{size}" for size in range(6)),
 }
-# Values that the numbers of a recipe may have; the others, `[0, inf)`.
+NOT_NEGATIVE = "[0, inf)"
+# Values that the numbers of a recipe may have, where not all these.
 LIMITS = {
     "epochs": "[1, inf)",
     "batch_size": "[1, inf)",
@@ -111,7 +112,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
             add = recipe.add_argument
             add("--restart_epochs", nargs="*", type=_number(int), help="default none")
             continue
-        limits = LIMITS.get(field.name, "[0, inf)")
+        limits = LIMITS.get(field.name, NOT_NEGATIVE)
         recipe.add_argument(
             f"--{field.name}",
             type=str if field.type is str else _number(field.type, limits),
@@ -139,7 +140,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _number(kind: Callable, limits: str = "[0, inf)") -> Callable:
+def _number(kind: Callable, limits: str = NOT_NEGATIVE) -> Callable:
     """An argparse type: a number within limits, written as `[from, to)`."""
     low, high = map(float, limits[1:-1].split(","))
     excluded = {low} if limits[0] == "(" else set()

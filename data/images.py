@@ -81,20 +81,26 @@ def decode_image(content: bytes, path: Path | str, turn: bool = True) -> np.ndar
 def decode_mask(content: bytes, path: Path | str) -> np.ndarray:
     """Decodes a mask file's bytes into `(H, W)` uint8, 1 = polyp.
 
-    A lossless mask whose brightest value is 1 holds class labels 0 and 1.
-
     Raises:
         UserError: it is damaged, or not black but too dark to hold a polyp.
     """
-    grey = decode_grey(content, path)
+    grey = decode_grey_mask(content, path)
     brightest = int(grey.max())
-    holds_labels = not is_jpeg(content) and brightest == 1
-    if (JPEG_NOISE if is_jpeg(content) else 1) < brightest <= MASK_THRESHOLD:
+    if (JPEG_NOISE if is_jpeg(content) else 0) < brightest <= MASK_THRESHOLD:
         raise UserError(
             f"{path}: brightest value is {brightest}, so all of it is background;"
             f" a polyp must be above {MASK_THRESHOLD}"
         )
-    return (grey > (0 if holds_labels else MASK_THRESHOLD)).astype(np.uint8)
+    return (grey > MASK_THRESHOLD).astype(np.uint8)
+
+
+def decode_grey_mask(content: bytes, path: Path | str) -> np.ndarray:
+    """Decodes a mask file's bytes into `(H, W)` uint8 grey values 0-255.
+
+    A lossless mask whose brightest value is 1 holds class labels 0 and 1.
+    """
+    grey = decode_grey(content, path)
+    return grey * 255 if grey.max() == 1 and not is_jpeg(content) else grey
 
 
 def decode_grey(content: bytes, path: Path | str) -> np.ndarray:

@@ -86,7 +86,7 @@ def split_pairs(
             dataset, f"{own_train.name}/{own_test.name}", own_train, own_test
         )
     if split in ("official", "pranet"):
-        return _from_lists(dataset, split, *_named_lists(dataset, split))
+        return _from_lists(dataset, split, *_named_lists(dataset.name, split))
     if split == "by-centre":
         test_units = {_existing_centre(dataset, test_centre)}
     else:
@@ -175,11 +175,11 @@ def _existing_centre(dataset: Dataset, centre: str) -> str:
     return centre
 
 
-def _named_lists(dataset: Dataset, split: str) -> tuple[Path, Path]:
+def _named_lists(dataset: str, split: str) -> tuple[Path, Path]:
     for (name, part), (train, test) in NAMED_LISTS.items():
-        if name == split and part in dataset.name.lower():
+        if name == split and part in dataset.lower():
             return LISTS / train, LISTS / test
-    raise UserError(f"{dataset.name}: has no {split} split; choose another --split")
+    raise UserError(f"{dataset}: has no {split} split; choose another --split")
 
 
 def _from_lists(dataset: Dataset, name: str, train: Path, test: Path) -> Split:
@@ -217,7 +217,8 @@ def _read_list(file: Path) -> list[str]:
 
 def pranet_training_names(dataset: str) -> set[str]:
     """The images of a dataset, by its name, that PraNet's training lists hold."""
-    for (split, part), (train, _) in NAMED_LISTS.items():
-        if split == "pranet" and part in dataset.lower():
-            return set(_read_list(LISTS / train))
-    return set()
+    try:
+        train, _ = _named_lists(dataset, "pranet")
+    except UserError:  # it has none
+        return set()
+    return set(_read_list(train))

@@ -10,7 +10,7 @@ import numpy as np
 
 from data.arrays import is_prepared, load_prepared
 from data.cli import UserError
-from data.images import decode_grey, is_jpeg, read_file, read_pair
+from data.images import decode_grey_mask, read_file, read_pair
 from data.pairs import Dataset, Pair, find_datasets, find_pairs
 from data.storage import read_manifest
 
@@ -216,10 +216,7 @@ def _pick(dataset: Dataset, names: Sequence[str]) -> list[Pair]:
 
 def _from_pairs(dataset: Dataset, pairs: list[Pair]) -> CaseSet:
     def grey_truth(mask: Path) -> np.ndarray:
-        content = read_file(mask)
-        grey = decode_grey(content, mask)
-        holds_labels = not is_jpeg(content) and grey.max() == 1  # as in decode_mask
-        return grey.astype(np.float32) / (1 if holds_labels else 255)
+        return decode_grey_mask(read_file(mask), mask).astype(np.float32) / 255
 
     def read(index: int) -> Case:
         pair = pairs[index]
