@@ -12,15 +12,20 @@ kept: a file that differs is deleted, and the exit code is 1.
 import argparse
 from pathlib import Path
 
-from data.cli import UserError, ends_tidily, model_path, quiet_tensorflow, run_command
+from cli.command import (
+    UserError,
+    command_parser,
+    ends_tidily,
+    quiet_tensorflow,
+    run_command,
+)
+from models.shipped import model_path
 
 FORMATS = ("openvino", "onnx", "litert", "saved_model")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument(
         "--model_path",
         type=model_path,

@@ -15,7 +15,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from data.cli import UserError, model_path, run_command
+from cli.command import UserError, run_command
 from evaluation.command import (
     AT_ORIGINAL_SIZE,
     describe,
@@ -24,6 +24,7 @@ from evaluation.command import (
     protocol_names,
     read_threshold,
 )
+from models.shipped import model_path
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

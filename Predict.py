@@ -13,15 +13,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from data.cli import UserError, model_path, quiet_tensorflow, run_command
+from cli.command import UserError, command_parser, quiet_tensorflow, run_command
+from models.shipped import model_path
 
 RESULTS = Path(__file__).resolve().parent / "results" / "predictions"
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument(
         "--source",
         required=True,

@@ -10,7 +10,7 @@ one side; the published splits, and so the published scores, do not.
 import argparse
 from pathlib import Path
 
-from data.cli import UserError, run_command
+from cli.command import UserError, command_parser, run_command
 from data.prepare import DATA_FOLDER, add_options
 from data.prepare import main as prepare
 
@@ -19,9 +19,7 @@ SPLITS = ("by-sequence", "pranet", "random")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument(
         "--data_path",
         type=Path,

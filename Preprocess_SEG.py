@@ -7,7 +7,7 @@ python Preprocess_SEG.py --data_path /elsewhere/Kvasir-SEG --split pranet
 import argparse
 from pathlib import Path
 
-from data.cli import UserError, run_command
+from cli.command import UserError, command_parser, run_command
 from data.prepare import DATA_FOLDER, add_options
 from data.prepare import main as prepare
 
@@ -16,9 +16,7 @@ SPLITS = ("official", "pranet", "random")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument(
         "--data_path",
         type=Path,

@@ -13,7 +13,7 @@ per_image.csv, qualitative.png, report.html, table.md and table.tex.
 import argparse
 from pathlib import Path
 
-from data.cli import UserError, model_path, run_command
+from cli.command import UserError, run_command
 from evaluation.command import (
     AT_ORIGINAL_SIZE,
     describe,
@@ -22,6 +22,7 @@ from evaluation.command import (
     protocol_names,
     read_threshold,
 )
+from models.shipped import model_path
 
 DATA_FOLDER = Path(__file__).resolve().parent / "data"
 

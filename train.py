@@ -13,10 +13,15 @@ import argparse
 from collections.abc import Callable
 from dataclasses import fields
 
+from cli.command import (
+    INTERRUPTED_EXIT_CODE,
+    command_parser,
+    quiet_tensorflow,
+    run_command,
+)
 from data import demo
 from data.arrays import is_prepared
 from data.augment import AUGMENTATIONS
-from data.cli import INTERRUPTED_EXIT_CODE, quiet_tensorflow, run_command
 from training.options import (
     DEMO_PATH,
     default_name,
@@ -54,11 +59,7 @@ LIMITS = {
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parses the command line; flags that are not given are absent."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        argument_default=argparse.SUPPRESS,
-    )
+    parser = command_parser(__doc__, argument_default=argparse.SUPPRESS)
     add = parser.add_argument
     add("--model", choices=tuple(RECIPES), help="default lgps")
     add(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.cli import UserError
+from cli.command import UserError
 from data.storage import (
     H5_FILE,
     MANIFEST_FILE,

@@ -17,7 +17,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data.cli import UserError, run_command
+from cli.command import UserError, command_parser, run_command
+from cli.ranges import AT_LEAST_ONE, Range, number
 from data.storage import create_arrays, replace_prepared, write_manifest
 
 # Albedo of the mucosa, RGB in [0, 1]: from pale pink over orange to tan and mauve.
@@ -27,6 +28,7 @@ MUCOSA_COLOURS = np.float32(
 # What blood takes away from the light, RGB.
 BLOOD = np.float32([0.25, 0.75, 0.65])
 TEST_SEED_OFFSET = 1_000_000
+DRAWN_SIDE = Range(at_least=32, at_most=4096)  # pixels
 
 
 @dataclass(frozen=True)
@@ -311,14 +313,20 @@ def write_raw(out_dir: Path, count: int, image_size: int, seed: int) -> None:
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("--out_dir", type=Path, default=Path("data/demo"))
-    parser.add_argument("--train", type=int, default=240, help="training frames")
-    parser.add_argument("--test", type=int, default=60, help="unseen frames")
-    parser.add_argument("--image_size", type=int, default=128, help="pixels")
-    parser.add_argument("--seed", type=int, default=0, help="of the first frame")
+    parser.add_argument(
+        "--train", type=number(int, AT_LEAST_ONE), default=240, help="training frames"
+    )
+    parser.add_argument(
+        "--test", type=number(int, AT_LEAST_ONE), default=60, help="unseen frames"
+    )
+    parser.add_argument(
+        "--image_size", type=number(int, DRAWN_SIDE), default=128, help="pixels"
+    )
+    parser.add_argument(
+        "--seed", type=number(int), default=0, help="of the first frame"
+    )
     parser.add_argument(
         "--layout",
         choices=("prepared", "raw"),
@@ -329,10 +337,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
-    if min(args.train, args.test) < 1 or args.image_size < 32 or args.seed < 0:
-        raise UserError(
-            "--train and --test must be at least 1, --image_size 32, --seed 0"
-        )
     if args.layout == "raw":
         count = args.train + args.test
         write_raw(args.out_dir, count, args.image_size, args.seed)

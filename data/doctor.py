@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.cli import UserError, run_command
+from cli.command import UserError, command_parser, run_command
 from data.pairs import Dataset, Pair, find_pairs
 
 if TYPE_CHECKING:
@@ -90,8 +90,8 @@ def examine(dataset: Dataset) -> Examination:
     """Inspects every pair of a dataset and collects its faults."""
     from tqdm import tqdm
 
+    from cli.parallel import map_in_order
     from data.images import silent_codecs
-    from data.parallel import map_in_order
 
     def inspect(pair: Pair) -> Inspection | UserError:
         try:
@@ -202,9 +202,7 @@ def draw_sizes(examinations: list[Examination], file: Path) -> None:
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("data_path", type=Path, help="a dataset folder")
     parser.add_argument(
         "other_path", type=Path, nargs="?", help="another, to compare with the first"

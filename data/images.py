@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data.cli import UserError
+from cli.command import UserError
 
 MASK_THRESHOLD = 127  # masks are JPEG or smoothed: greys lie between 0 and 255
 JPEG_NOISE = 32  # grey levels that compression adds to an empty mask

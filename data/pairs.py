@@ -15,7 +15,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from data.cli import UserError
+from cli.command import UserError
 
 # CVC-ClinicDB is video: frame n is of the last sequence that starts at or before n.
 CLINICDB_SEQUENCE_STARTS = (

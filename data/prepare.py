@@ -13,7 +13,7 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.cli import UserError, ends_tidily, run_command
+from cli.command import UserError, command_parser, ends_tidily, run_command
 from data.pairs import Dataset, find_pairs
 from data.splits import SPLITS, Split, default_split, fold_pairs, split_pairs
 
@@ -47,9 +47,7 @@ def add_options(
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("data_path", type=Path, help="the dataset folder")
     add_options(parser, SPLITS)
     parser.add_argument("--test_centre", default="C6", help="for --split by-centre")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data.cli import UserError
+from cli.command import UserError
 
 if TYPE_CHECKING:
     from data.arrays import PreparedSet

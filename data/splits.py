@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data.cli import UserError
+from cli.command import UserError
 from data.pairs import IMAGE_SUFFIXES, Dataset, Pair, natural_order
 
 SPLITS = ("official", "pranet", "by-sequence", "by-centre", "random")

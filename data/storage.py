@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.cli import UserError
+from cli.command import UserError
 
 FORMAT_VERSION = 1
 SUBSETS = ("train", "test")

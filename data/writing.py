@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from data.cli import UserError
+from cli.command import UserError
+from cli.parallel import map_in_order
 from data.images import decode_pair, read_file, resize_image, resize_mask
 from data.offline_augment import augment_published
 from data.pairs import Pair
-from data.parallel import map_in_order
 from data.storage import Region
 
 

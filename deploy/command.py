@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from data.cli import UserError
+from cli.command import UserError
 from deploy.card import file_hash, model_files, write_card
 from deploy.export import FORMATS, build_export_model, check_format, write_model
 from deploy.parity import Parity, dataset_frames, demo_frames, measure_parity

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import keras
 
-from data.cli import UserError
+from cli.command import UserError
 from data.images import silent_codecs
 from deploy.runtimes import require
 from models.checkpoints import Checkpoint

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from cli.command import UserError
 from data.arrays import load_prepared
-from data.cli import UserError
 from data.demo import draw_frame
 from data.images import resize_image, resize_mask
 from data.samples import Samples, split_validation

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from data.cli import UserError, ends_tidily
+from cli.command import UserError, ends_tidily
 from data.images import silent_codecs
 from deploy.draw import draw_overlay
 from deploy.pipeline import ahead

@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from data.cli import UserError
+from cli.command import UserError
 from deploy.export import quiet_converters, write_model
 from deploy.runtimes import require
 

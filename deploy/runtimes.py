@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from data.cli import UserError
+from cli.command import UserError
 from data.images import silent_codecs
 
 INSTALL_COMMAND = "pip install -r requirements-export.txt"

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data.cli import UserError
+from cli.command import UserError
 from data.images import read_image, silent_codecs
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}

@@ -8,8 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
+from cli.command import UserError
 from data.arrays import is_prepared, load_prepared
-from data.cli import UserError
 from data.images import decode_grey_mask, read_file, read_pair
 from data.pairs import Dataset, Pair, find_datasets, find_pairs
 from data.storage import read_manifest

@@ -4,7 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from data.cli import SHIPPED_WEIGHTS, UserError, quiet_tensorflow
+from cli.command import UserError, command_parser, quiet_tensorflow
+from models.shipped import SHIPPED_WEIGHTS
 from training.options import BEST_FILE, VALIDATION_FILE
 
 RESULTS_FOLDER = Path(__file__).resolve().parent.parent / "results"
@@ -22,9 +23,7 @@ DEFAULT_PROTOCOLS = ("lgps", "pvtseg")
 
 def make_parser(docstring: str) -> argparse.ArgumentParser:
     """A parser with the options both scripts have."""
-    parser = argparse.ArgumentParser(
-        description=docstring, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(docstring)
     parser.add_argument(
         "--model",
         choices=["lgps", "pvtseg"],

@@ -1,15 +1,14 @@
 """Several models on the same images: side by side, and whether they differ."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
+from cli.files import write_json, write_text
 from evaluation.cases import CaseSet, MapSource
 from evaluation.figures import draw_side_by_side, pick_ranked
-from evaluation.results import write_text
 from evaluation.scoring import SetScores
 from evaluation.statistics import Difference, compare, mean_and_deviation
 from evaluation.tables import format_score, markdown_table
@@ -41,7 +40,7 @@ def write_comparison(
         differences = compare(scores)
         content["differences"] = [asdict(difference) for difference in differences]
         table = _differences_table(differences)
-    write_text(folder / "comparison.json", json.dumps(content, indent=1))
+    write_json(folder / "comparison.json", content)
     title = f"{', '.join(scores)} on {case_set.name}"
     write_text(
         folder / "comparison.md",

@@ -5,18 +5,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from cli.files import replacing_files
 from data.images import silent_codecs
 from evaluation.cases import Case, CaseSet, MapSource
 from evaluation.figures import draw_qualitative, pick_ranked
 from evaluation.protocol import Protocol
 from evaluation.protocols import DEFAULT_THRESHOLD
 from evaluation.report import Gallery, write_report
-from evaluation.results import (
-    replacing_files,
-    write_metrics,
-    write_per_image,
-    write_tables,
-)
+from evaluation.results import write_metrics, write_per_image, write_tables
 from evaluation.saved_maps import MapWriter
 from evaluation.scoring import SetScores, score_cases
 

@@ -8,7 +8,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from data.files import replacing
+from cli.files import replacing
 from evaluation.cases import Case
 from evaluation.panels import (
     PANEL_NAMES,

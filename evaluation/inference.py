@@ -12,9 +12,9 @@ from itertools import islice
 import numpy as np
 import tensorflow as tf
 
-from data.cli import UserError
+from cli.command import UserError
+from cli.parallel import map_in_order
 from data.images import resize_image
-from data.parallel import map_in_order
 from evaluation.cases import Case, CaseSet
 from evaluation.results import model_label
 from models.checkpoints import Checkpoint

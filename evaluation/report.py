@@ -12,7 +12,8 @@ from string import Template
 import cv2
 import numpy as np
 
-from data.cli import UserError
+from cli.command import UserError
+from cli.files import write_text
 from evaluation.anchors import find_anchors
 from evaluation.cases import Case
 from evaluation.panels import draw_panels
@@ -22,7 +23,6 @@ from evaluation.plots import (
     plot_slices,
     plot_sweep,
 )
-from evaluation.results import write_text
 from evaluation.scoring import SetScores
 from evaluation.slices import size_bin
 from evaluation.tables import format_interval, format_score, format_share

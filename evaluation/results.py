@@ -2,13 +2,10 @@
 
 import csv
 import json
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from data.cli import SHIPPED_WEIGHTS, UserError
-from data.files import replacing
+from cli.command import UserError
+from cli.files import make_folder, write_json, write_text
 from data.splits import pranet_training_names
 from evaluation.cases import CaseSet, MapSource
 from evaluation.scoring import SetScores
@@ -23,6 +20,7 @@ from evaluation.tables import (
     scores_table,
     slices_table,
 )
+from models.shipped import SHIPPED_WEIGHTS
 
 METRICS_FILE = "metrics.json"
 RUN_CHECKPOINT = "best"  # runs/NAME/best.h5 is known by its run's name
@@ -63,36 +61,6 @@ def claim_folder(root: str | Path, maps: MapSource, case_set: CaseSet) -> Path:
     return folder
 
 
-def make_folder(folder: Path) -> None:
-    """Makes a folder; `UserError` where that cannot be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be made ({error.strerror})") from None
-
-
-@contextmanager
-def replacing_files(folder: Path) -> Iterator[Path]:
-    """Gives a place to write to; its files and folders move into `folder` at the end.
-
-    When writing fails, what was there before stays and nothing else does.
-
-    Args:
-        folder: holds the files to write or replace; others in it are kept.
-    """
-    partial = folder / ".partial"
-    shutil.rmtree(partial, ignore_errors=True)  # of a command that was killed
-    partial.mkdir()
-    try:
-        yield partial
-        for new in partial.iterdir():
-            if new.is_dir():
-                shutil.rmtree(folder / new.name, ignore_errors=True)
-            new.replace(folder / new.name)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
 def write_metrics(
     folder: Path, maps: MapSource, case_set: CaseSet, scores: SetScores
 ) -> dict:
@@ -120,7 +88,7 @@ def write_metrics(
         "model_path": str(Path(maps.source).resolve()),
         "data_path": str(case_set.path.resolve()),
     }
-    write_text(folder / METRICS_FILE, json.dumps(metrics, indent=1, allow_nan=False))
+    write_json(folder / METRICS_FILE, metrics)
     return metrics
 
 
@@ -208,11 +176,3 @@ def write_summary(folder: Path, results: dict[str, SetScores]) -> str:
     text = markdown_table(head, rows)
     write_text(folder / "summary.md", text)
     return text
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    with replacing(path) as partial:
-        partial.write_text(
-            text if text.endswith("\n") else f"{text}\n", encoding="utf-8"
-        )

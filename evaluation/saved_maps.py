@@ -8,13 +8,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data.cli import UserError
+from cli.command import UserError
+from cli.files import make_folder, write_json
+from cli.parallel import map_in_order
 from data.images import read_image
 from data.pairs import IMAGE_SUFFIXES
-from data.parallel import map_in_order
 from evaluation.cases import Case, CaseSet
 from evaluation.protocol import at_original_size, stretch
-from evaluation.results import make_folder, write_text
 
 RANGES_FILE = "ranges.json"
 LOOKED_AT = 10  # maps read to tell which range of values a folder has
@@ -121,7 +121,7 @@ class MapWriter:
 
     def close(self) -> None:
         """Writes the ranges."""
-        write_text(self.folder / RANGES_FILE, json.dumps(self.ranges, indent=1))
+        write_json(self.folder / RANGES_FILE, self.ranges)
 
 
 def _read_ranges(folder: Path) -> dict[str, list[float]]:

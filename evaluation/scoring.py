@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.parallel import map_in_order
+from cli.parallel import map_in_order
 from evaluation.cases import Case
 from evaluation.protocol import Protocol, at_network_size
 from evaluation.protocols import DEFAULT_THRESHOLD, pvtseg

@@ -15,8 +15,8 @@ from typing import Any
 import h5py
 import keras
 
-from data.cli import UserError
-from data.files import replacing
+from cli.command import UserError
+from cli.files import replacing
 from models import INPUT_SPECS, MODEL_NAMES, InputSpec, build_model
 
 LGPS_ENCODER_LAYER = "block_13_expand_relu"

@@ -11,10 +11,11 @@ import pytest
 
 import New_Test
 import Test
+from cli.command import UserError
 from data import demo, prepare
-from data.cli import UserError, model_path
 from evaluation.cases import find_case_sets, tell_apart
 from evaluation.command import PROTOCOL_NAMES, read_threshold
+from models.shipped import model_path
 
 SCORES = {"dice", "iou", "recall", "precision", "f2", "accuracy"}
 

@@ -8,8 +8,8 @@ import New_Test
 import Preprocess_SEG
 import Test
 import train
+from cli.command import UserError
 from data import demo
-from data.cli import UserError
 
 
 @pytest.fixture(scope="module")

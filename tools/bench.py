@@ -23,13 +23,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np  # noqa: E402
 
-from data.cli import (  # noqa: E402
+from cli.command import (  # noqa: E402
     UserError,
+    command_parser,
     ends_tidily,
-    model_path,
     quiet_tensorflow,
     run_command,
 )
+from models.shipped import model_path  # noqa: E402
 from tools.bench_rows import IMAGE_SIZE, WARM_UP, Row, Worker  # noqa: E402
 
 ROUNDS = 10
@@ -40,9 +41,7 @@ STARTED = time.perf_counter()
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument(
         "--model_path",
         type=model_path,

@@ -9,13 +9,12 @@ other, and the two take turns, so that other load on the machine meets both alik
 Keras runs as a `tf.function`, PyTorch eagerly in inference mode.
 """
 
-import argparse
 import multiprocessing
 import resource
 import statistics
 import time
 
-from data.cli import UserError, ends_tidily, run_command
+from cli.command import UserError, command_parser, ends_tidily, run_command
 
 WARM_UP_RUNS = 3
 PAUSE_SECONDS = 0.05  # lets the other process's threads fall asleep
@@ -23,7 +22,7 @@ LEARNING_RATE = 1e-4
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command_parser(__doc__)
     parser.add_argument("--encoder", default="pvt_v2_b3", help="default: %(default)s")
     parser.add_argument(
         "--task", choices=("infer", "train"), default="infer", help="what is timed"
@@ -121,7 +120,7 @@ def run_worker(pipe, make_step, args, batch_size):
 
 def keras_step(args, batch_size):
     """Returns a function that runs the task once in Keras."""
-    from data.cli import quiet_tensorflow
+    from cli.command import quiet_tensorflow
 
     quiet_tensorflow()
     import keras
@@ -148,7 +147,7 @@ def keras_step(args, batch_size):
 
 def torch_step(args, batch_size):
     """Returns a function that runs the task once in PyTorch."""
-    from data.cli import quiet_tensorflow
+    from cli.command import quiet_tensorflow
 
     quiet_tensorflow()  # the size table below is in a module that imports Keras
     import torch

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.cli import UserError, quiet_tensorflow
+from cli.command import UserError, quiet_tensorflow
 
 IMAGE_SIZE = (256, 256)
 DICE_FRAMES = 100

@@ -10,7 +10,6 @@ the logits and the four encoder outputs, these after division by their standard
 deviation. Exits 1 when a difference is larger than the tolerance.
 """
 
-import argparse
 import json
 import tempfile
 import zlib
@@ -18,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.cli import quiet_tensorflow, run_command
+from cli.command import command_parser, quiet_tensorflow, run_command
 from tools.convert_pth import ENCODER_PREFIX, convert, read_state_dict, save
 
 TOLERANCE = 1e-4
@@ -31,9 +30,7 @@ SMALL_SCALE = 0.01
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument(
         "--encoders",
         nargs="+",

@@ -10,15 +10,14 @@ for Test.py and New_Test.py; an ImageNet encoder becomes a .weights.h5 for
 short list of ignored ones, and every Keras variable filled.
 """
 
-import argparse
 import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from data.cli import UserError, quiet_tensorflow, run_command
-from data.files import replacing
+from cli.command import UserError, command_parser, quiet_tensorflow, run_command
+from cli.files import replacing
 
 ENCODER_PREFIX = "backbone."
 ENCODER_MARK = "patch_embed1.proj.weight"  # a key every PVTv2 has
@@ -46,9 +45,7 @@ KERNEL_AXES = {
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("source", metavar="IN.pth", type=Path)
     parser.add_argument("target", metavar="OUT.h5", type=Path)
     return parser.parse_args(argv)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.cli import UserError, run_command
+from cli.command import UserError, command_parser, run_command
 from evaluation.statistics import INTERVAL, cluster_weights
 from training.options import VALIDATION_FILE
 
@@ -78,9 +78,7 @@ ARMS = {
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("--data_path", nargs="+", required=True, metavar="PATH")
     parser.add_argument("--encoder_weights", default="imagenet")
     parser.add_argument("--out_dir", type=Path, default=OUT_DIR)

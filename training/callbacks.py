@@ -1,7 +1,6 @@
 """What a run writes into its folder as training goes."""
 
 import csv
-import json
 import math
 import shutil
 from dataclasses import replace
@@ -13,8 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from data.cli import UserError
-from data.files import replacing
+from cli.command import UserError
+from cli.files import replacing
 from evaluation.cases import Case
 from models.checkpoints import save_checkpoint
 from models.input_spec import InputSpec
@@ -195,9 +194,3 @@ class ValidationPictures(keras.callbacks.Callback):
         with self._writer.as_default():
             tf.summary.image("validation", picture[None], step=epoch)
         self._writer.flush()
-
-
-def write_json(content: dict[str, Any], path: Path) -> None:
-    """Writes JSON, whole or not at all."""
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(content, indent=2) + "\n")

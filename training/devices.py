@@ -6,7 +6,7 @@ import os
 import keras
 import tensorflow as tf
 
-from data.cli import UserError
+from cli.command import UserError
 
 FLOAT16_CAPABILITY = (7, 0)  # the first GPUs with float16 matrix units
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from data.files import replacing
+from cli.files import replacing
 from evaluation.cases import Case
 from evaluation.panels import draw_panels
 

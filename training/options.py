@@ -9,8 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from cli.command import UserError
 from data.arrays import is_prepared
-from data.cli import UserError
 from training.recipes import BEST_CHANGES, DEMO_CHANGES, RECIPES
 
 ROOT = Path(__file__).resolve().parents[1]

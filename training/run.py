@@ -9,9 +9,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cli.command import UserError
+from cli.files import write_json
 from data.arrays import load_prepared
 from data.augment import AUGMENTATIONS
-from data.cli import UserError
 from data.pipeline import (
     evaluation_dataset,
     load_sample,
@@ -29,7 +30,6 @@ from training.callbacks import (
     RunLog,
     StopOnNaN,
     ValidationPictures,
-    write_json,
 )
 from training.devices import is_chief, make_strategy, set_memory_growth, set_precision
 from training.fused import fuse_batch_normalisation
@@ -271,8 +271,8 @@ def prepare_folder(folder: Path, options: dict[str, Any], resume: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     versions = {"keras": keras.__version__, "tensorflow": tf.__version__}
     write_json(
-        {"model": options["model"], "options": options, "versions": versions},
         folder / CONFIG_FILE,
+        {"model": options["model"], "options": options, "versions": versions},
     )
 
 
@@ -391,7 +391,7 @@ def finish(
     )
     scores["epoch"] = log.checkpoints.best_epoch + 1
     scores["trained_on"] = options["train_on_validation"]
-    write_json(scores, folder / VALIDATION_FILE)
+    write_json(folder / VALIDATION_FILE, scores)
     command = f"python Test.py --model_path {folder / BEST_FILE}"
     if options["demo"]:
         command += f" --data_path {options['data_path'][0]}"

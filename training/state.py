@@ -14,8 +14,8 @@ from typing import Any
 import h5py
 import keras
 
-from data.cli import UserError
-from data.files import replacing
+from cli.command import UserError
+from cli.files import replacing
 
 STATE_FILE = "state.h5"
 

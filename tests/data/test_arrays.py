@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from cli.command import UserError
 from data.arrays import is_prepared, load_prepared
-from data.cli import UserError
 from data.storage import (
     FINISHED,
     MANIFEST_FILE,

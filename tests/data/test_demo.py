@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
+from cli.command import UserError
 from data import demo
 from data.arrays import load_prepared
-from data.cli import UserError
 
 SIZE = 64
 
@@ -123,6 +123,7 @@ def test_raw_picture_that_cannot_be_written(tmp_path):
         demo.write_raw(tmp_path, 1, 32, 0)
 
 
-def test_negative_seed():
-    with pytest.raises(UserError, match="--seed"):
-        demo.main(demo.parse_args(["--seed", "-1"]))
+def test_negative_seed(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        demo.parse_args(["--seed", "-1"])
+    assert "--seed: must be at least 0, received -1" in capsys.readouterr().err

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.cli import UserError
+from cli.command import UserError
 from data.images import read_image, read_mask, read_pair, resize_image, resize_mask
 from data.images import silent_codecs as silent
 

@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from data.cli import UserError
+from cli.command import UserError
 from data.pairs import NO_IMAGE, NO_MASK, SECOND_FILE, find_datasets, find_pairs
 
 

@@ -12,9 +12,10 @@ import pytest
 
 import Preprocess_CVC_CliniCDB
 import Preprocess_SEG
-from data import parallel, prepare, storage, writing
+from cli import parallel
+from cli.command import UserError
+from data import prepare, storage, writing
 from data.arrays import load_prepared
-from data.cli import UserError
 from data.images import read_pair, resize_image, resize_mask
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from data.cli import UserError
+from cli.command import UserError
 from data.samples import Samples, split_validation
 
 

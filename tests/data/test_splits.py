@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from data.cli import UserError
+from cli.command import UserError
 from data.pairs import CLINICDB_SEQUENCE_STARTS, Dataset, Pair, find_pairs
 from data.splits import LISTS, default_split, fold_pairs, split_pairs
 

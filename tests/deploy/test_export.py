@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import Export
+from cli.command import UserError
 from data import demo
-from data.cli import UserError
 from deploy import command, runtimes
 from deploy.export import FORMATS, build_export_model
 from deploy.parity import Frames, dataset_frames, measure_parity

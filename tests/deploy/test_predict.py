@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import Predict
-from data.cli import UserError
+from cli.command import UserError
 from deploy import predict as prediction
 from deploy.pipeline import ahead
 from deploy.segment import Segmenter

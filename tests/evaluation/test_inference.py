@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data.cli import UserError
+from cli.command import UserError
 from evaluation.inference import (
     Predictor,
     average_flips,

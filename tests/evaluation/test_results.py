@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 import evaluation.evaluate
-from data.cli import SHIPPED_WEIGHTS, UserError
+from cli.command import UserError
 from data.splits import LISTS
 from evaluation.evaluate import evaluate
 from evaluation.protocols import build_protocols
@@ -19,6 +19,7 @@ from evaluation.results import (
     write_text,
 )
 from evaluation.scoring import score_cases
+from models.shipped import SHIPPED_WEIGHTS
 
 
 def test_best_checkpoint_is_called_by_its_run():

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data.cli import UserError
+from cli.command import UserError
 from evaluation.saved_maps import MapWriter, SavedMaps, read_map
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import models.checkpoints
-from data.cli import UserError
+from cli.command import UserError
 from models import build_model
 from models.checkpoints import load_checkpoint, save_checkpoint
 from training.recalibrate import batch_normalisations
@@ -411,7 +411,7 @@ def test_a_second_set_of_weights(copy):
 FUZZ = """
 import collections, pathlib, sys
 import numpy as np
-from data.cli import UserError, quiet_tensorflow
+from cli.command import UserError, quiet_tensorflow
 quiet_tensorflow()
 import keras
 import models.checkpoints

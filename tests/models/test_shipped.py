@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import Test
-from data.cli import SHIPPED_WEIGHTS
 from data.demo import draw_frames
 from models.checkpoints import load_checkpoint
+from models.shipped import SHIPPED_WEIGHTS
 
 PATH = SHIPPED_WEIGHTS["lgps"]
 SHA256 = "329db4f5ef4600995f2a4aa1119e77436da8b0066df594cd64bbec22df8be101"

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.cli import UserError
+from cli.command import UserError
 from models.checkpoints import load_checkpoint
 from models.pvt_v2 import build_pvt_v2
 from tools.check_parity import random_parameter

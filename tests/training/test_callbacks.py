@@ -5,7 +5,7 @@ import math
 import pytest
 
 import train
-from data.cli import UserError
+from cli.command import UserError
 from training.callbacks import BestCheckpoints
 from training.run import load_samples, prepare_folder
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import sys
 from pathlib import Path
-from data.cli import quiet_tensorflow
+from cli.command import quiet_tensorflow
 quiet_tensorflow()
 import numpy as np, tensorflow as tf
 from training.options import new_options

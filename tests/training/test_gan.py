@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data.cli import UserError
+from cli.command import UserError
 from losses import LGPSLoss
 from models.discriminator import build_discriminator
 from training.callbacks import StopOnNaN

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import train
-from data.cli import UserError
+from cli.command import UserError
 from models.checkpoints import load_checkpoint
 from training.optimizer import encoder_of, learning_rate
 from training.options import new_options, saved_options

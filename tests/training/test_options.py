@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import train
-from data.cli import UserError
+from cli.command import UserError
 from training.options import new_options, run_folder, saved_options
 
 

@@ -1,27 +1,39 @@
-"""What every command of this project shares: one-line errors and quiet start-up."""
+"""How every command starts and ends: parser, one-line errors, quiet start-up."""
 
+import argparse
 import contextlib
 import os
 import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 INTERRUPTED_EXIT_CODE = 130
-# Trained weights that come with this repository, by the name commands know them by.
-SHIPPED_WEIGHTS = {
-    "lgps": Path(__file__).resolve().parents[1] / "weights" / "lgps_kvasir_clinicdb.h5"
-}
 
 
 class UserError(ValueError):
     """The user's input is wrong; the message is one line that names what and where."""
 
 
-def model_path(text: str) -> Path:
-    """An argparse type: the path of a model; `lgps` stands for the shipped weights."""
-    return SHIPPED_WEIGHTS.get(text, Path(text))
+class CommandParser(argparse.ArgumentParser):
+    """A parser that answers a wrong flag with one line, and exit code 2."""
+
+    def error(self, message: str):
+        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
+
+
+def command_parser(docstring: str, **kwargs) -> CommandParser:
+    """Makes a command's parser.
+
+    Args:
+        docstring: the command's `__doc__`, shown by `--help` as it is written.
+        **kwargs: as for `argparse.ArgumentParser`.
+    """
+    return CommandParser(
+        description=docstring,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        **kwargs,
+    )
 
 
 def quiet_tensorflow() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from data.files import replacing
+from cli.files import replacing
 
 
 def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path):

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from data.cli import ends_tidily, run_command
+from cli.command import command_parser, ends_tidily, run_command
 
 
 def raises(error):
@@ -32,3 +32,14 @@ def test_termination_is_an_interruption():
     with pytest.raises(KeyboardInterrupt), ends_tidily():
         os.kill(os.getpid(), signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_wrong_flag_is_one_line_and_exit_2(capsys):
+    parser = command_parser("What it does.", prog="python X.py")
+    parser.add_argument("--size", type=int)
+    with pytest.raises(SystemExit, match="2"):
+        parser.parse_args(["--size", "large"])
+    written = capsys.readouterr().err
+    assert written == (
+        "error: argument --size: invalid int value: 'large' (see python X.py --help)\n"
+    )

@@ -1,0 +1,71 @@
+"""Writing files and folders so that a kill never leaves half of one."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cli.command import UserError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a place beside `path` to write to; it becomes `path` at the end.
+
+    When writing fails, what was there before stays and nothing else does.
+
+    Args:
+        path: the file to write or replace; its suffix is kept meanwhile.
+    """
+    partial = path.with_name(f".partial.{path.name}")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_files(folder: Path) -> Iterator[Path]:
+    """Gives a place to write to; its files and folders move into `folder` at the end.
+
+    When writing fails, what was there before stays and nothing else does.
+
+    Args:
+        folder: holds the files to write or replace; others in it are kept.
+    """
+    partial = folder / ".partial"
+    shutil.rmtree(partial, ignore_errors=True)  # of a command that was killed
+    partial.mkdir()
+    try:
+        yield partial
+        for new in partial.iterdir():
+            if new.is_dir():
+                shutil.rmtree(folder / new.name, ignore_errors=True)
+            new.replace(folder / new.name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file, ended by a line break, whole or not at all."""
+    with replacing(path) as partial:
+        partial.write_text(
+            text if text.endswith("\n") else f"{text}\n", encoding="utf-8"
+        )
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes JSON, whole or not at all; raises `ValueError` for NaN and infinity."""
+    write_text(path, json.dumps(content, indent=1, allow_nan=False))
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder; `UserError` where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror})") from None

@@ -1,0 +1,13 @@
+"""The trained weights that come with this repository."""
+
+from pathlib import Path
+
+# By the name that `--model_path` knows them by.
+SHIPPED_WEIGHTS = {
+    "lgps": Path(__file__).resolve().parents[1] / "weights" / "lgps_kvasir_clinicdb.h5"
+}
+
+
+def model_path(text: str) -> Path:
+    """An argparse type: the path of a model; `lgps` stands for the shipped weights."""
+    return SHIPPED_WEIGHTS.get(text, Path(text))
