@@ -13,7 +13,7 @@ import tensorflow as tf
 from data.augment import Augmentation, augment
 from data.images import resize_image, resize_mask
 from data.samples import Samples
-from models.input_spec import InputSpec
+from models.image_convention import ImageConvention
 
 
 def steps_per_epoch(samples: Samples, batch_size: int) -> int:
@@ -23,7 +23,7 @@ def steps_per_epoch(samples: Samples, batch_size: int) -> int:
 
 def training_dataset(
     samples: Samples,
-    input_spec: InputSpec,
+    convention: ImageConvention,
     image_size: tuple[int, int],
     batch_size: int,
     augmentation: Augmentation,
@@ -36,7 +36,7 @@ def training_dataset(
 
     Args:
         samples: what to train on; read from disk sample by sample.
-        input_spec: how the model's input is prepared.
+        convention: how the model's input is prepared.
         image_size: `(H, W)` to train at, pixels.
         batch_size: images per batch; the last batch of an epoch may be smaller.
         augmentation: what may happen to a sample.
@@ -67,12 +67,12 @@ def training_dataset(
         return dataset.batch(batch_size)
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
-    return _batches(epochs.flat_map(one_epoch), load, input_spec, image_size)
+    return _batches(epochs.flat_map(one_epoch), load, convention, image_size)
 
 
 def evaluation_dataset(
     samples: Samples,
-    input_spec: InputSpec,
+    convention: ImageConvention,
     image_size: tuple[int, int],
     batch_size: int,
     full_batches: bool = False,
@@ -80,7 +80,7 @@ def evaluation_dataset(
     """One pass over the samples in order, unchanged but for their size.
 
     Args:
-        samples, input_spec, image_size, batch_size, full_batches: as in
+        samples, convention, image_size, batch_size, full_batches: as in
             `training_dataset`.
 
     Returns:
@@ -94,7 +94,7 @@ def evaluation_dataset(
     if full_batches:
         order = _fill_up(order, batch_size)
     indices = tf.data.Dataset.from_tensor_slices((order, order))
-    return _batches(indices.batch(batch_size), load, input_spec, image_size)
+    return _batches(indices.batch(batch_size), load, convention, image_size)
 
 
 def _fill_up(order: tf.Tensor, batch_size: int) -> tf.Tensor:
@@ -117,7 +117,7 @@ def load_sample(
 
 
 def _batches(
-    index_batches: tf.data.Dataset, load, input_spec: InputSpec, image_size
+    index_batches: tf.data.Dataset, load, convention: ImageConvention, image_size
 ) -> tf.data.Dataset:
     """Turns batches of (epoch, index) into batches of prepared images and masks."""
     cv2.setNumThreads(1)  # tf.data runs several samples at once already
@@ -133,7 +133,7 @@ def _batches(
         )
         images = tf.ensure_shape(images, (None, *image_size, 3))
         masks = tf.ensure_shape(masks, (None, *image_size, 1))
-        images = input_spec.prepare(tf.cast(images, tf.float32))
+        images = convention.prepare(tf.cast(images, tf.float32))
         return images, tf.cast(masks, tf.float32)
 
     dataset = index_batches.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)

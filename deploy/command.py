@@ -79,7 +79,7 @@ def export_checkpoint(args: argparse.Namespace) -> int:
         "source_sha256": file_hash(checkpoint.path),
         "parameters": checkpoint.model.count_params(),
         "input": f"{_shape(model.input_shape)} uint8 RGB 0-255, sides divisible by "
-        f"{checkpoint.input_spec.size_multiple}",
+        f"{checkpoint.convention.size_multiple}",
         "output": f"{_shape(model.output_shape)} float32 probability",
         "parity": str(parity),
         "compared": asdict(parity),

@@ -51,7 +51,7 @@ def build_export_model(
     """
     shape = (*checkpoint.image_size, 3)
     frames = keras.Input(shape, batch_size=batch_size, dtype="uint8", name="frame")
-    inputs = checkpoint.input_spec.prepare(keras.ops.cast(frames, "float32"))
+    inputs = checkpoint.convention.prepare(keras.ops.cast(frames, "float32"))
     network = checkpoint.model
     if rewrite:
         network = build_inference_model(network)

@@ -115,7 +115,7 @@ class Predictor:
 
 def network_function(checkpoint: Checkpoint) -> Callable:
     """The network from RGB images in [0, 255] to probabilities, `(B, H, W, 1)`."""
-    spec, model = checkpoint.input_spec, checkpoint.model
+    spec, model = checkpoint.convention, checkpoint.model
     return lambda images: model(spec.prepare(images), training=False)
 
 

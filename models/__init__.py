@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-from models.input_spec import INPUT_SPECS, InputSpec
+from models.image_convention import IMAGE_CONVENTIONS, ImageConvention
 
 # name -> module with the builder `build_<name>`
 _MODULES = {"lgps": "models.lgps", "pvtseg": "models.pvtseg"}
@@ -27,7 +27,7 @@ def build_model(
         **options: the builder's own: `use_se` (LGPS), `encoder` (PVTSeg).
 
     Returns:
-        A `keras.Model`: images in the convention `INPUT_SPECS[name]` describes
+        A `keras.Model`: images in the convention `IMAGE_CONVENTIONS[name]` describes
         → `(B, H, W, 1)` float32 probabilities.
 
     Raises:
@@ -43,9 +43,9 @@ def build_model(
             f"Received: name={name!r}"
         )
     if None not in input_shape[:2]:
-        INPUT_SPECS[name].check_size(*input_shape[:2])
+        IMAGE_CONVENTIONS[name].check_size(*input_shape[:2])
     build = getattr(importlib.import_module(_MODULES[name]), f"build_{name}")
     return build(input_shape=input_shape, encoder_weights=encoder_weights, **options)
 
 
-__all__ = ["INPUT_SPECS", "MODEL_NAMES", "InputSpec", "build_model"]
+__all__ = ["IMAGE_CONVENTIONS", "MODEL_NAMES", "ImageConvention", "build_model"]

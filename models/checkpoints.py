@@ -17,7 +17,7 @@ import keras
 
 from cli.command import UserError
 from cli.files import replacing
-from models import INPUT_SPECS, MODEL_NAMES, InputSpec, build_model
+from models import IMAGE_CONVENTIONS, MODEL_NAMES, ImageConvention, build_model
 
 LGPS_ENCODER_LAYER = "block_13_expand_relu"
 PVT_PREFIX = "pvt_v2_b"
@@ -42,9 +42,9 @@ class Checkpoint:
     path: Path
 
     @property
-    def input_spec(self) -> InputSpec:
+    def convention(self) -> ImageConvention:
         """How the model's input is prepared."""
-        return INPUT_SPECS[self.name]
+        return IMAGE_CONVENTIONS[self.name]
 
 
 def load_checkpoint(

@@ -16,7 +16,7 @@ from cli.command import UserError
 from cli.files import replacing
 from evaluation.cases import Case
 from models.checkpoints import save_checkpoint
-from models.input_spec import InputSpec
+from models.image_convention import ImageConvention
 from training.figures import draw_curves, draw_samples
 from training.options import BEST_FILE
 from training.state import (
@@ -166,15 +166,15 @@ class ValidationPictures(keras.callbacks.Callback):
     Args:
         folder: the run's folder.
         cases: what to draw; images at the size they are trained at.
-        input_spec: how the network's input is prepared.
+        convention: how the network's input is prepared.
     """
 
-    def __init__(self, folder: Path, cases: list[Case], input_spec: InputSpec):
+    def __init__(self, folder: Path, cases: list[Case], convention: ImageConvention):
         super().__init__()
         self.folder = folder
         self.cases = cases
         images = np.stack([case.image for case in cases]).astype(np.float32)
-        self.inputs = tf.constant(input_spec.prepare(images))
+        self.inputs = tf.constant(convention.prepare(images))
 
     def on_train_begin(self, logs=None):
         self._run = tf.function(lambda x: self.model.network(x, training=False))

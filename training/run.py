@@ -22,7 +22,7 @@ from data.pipeline import (
 from data.samples import Samples, split_validation
 from evaluation.cases import Case
 from losses import LGPSLoss, PVTSegLoss, StructureLoss
-from models import INPUT_SPECS, build_model
+from models import IMAGE_CONVENTIONS, build_model
 from models.checkpoints import load_checkpoint
 from models.discriminator import build_discriminator
 from training.callbacks import (
@@ -182,7 +182,7 @@ def train(
     if done:
         print(f"Resuming {folder} after epoch {done}")
 
-    spec = INPUT_SPECS[options["model"]]
+    spec = IMAGE_CONVENTIONS[options["model"]]
     several = strategy.num_replicas_in_sync > 1
     steps = steps_per_epoch(train_samples, options["batch_size"])
     trainer = None
@@ -296,7 +296,7 @@ def make_callbacks(
     Returns:
         The callbacks, and the one among them that keeps the run's state.
     """
-    spec = INPUT_SPECS[options["model"]]
+    spec = IMAGE_CONVENTIONS[options["model"]]
     callbacks = [StopOnNaN()]
     if options["schedule"] == "plateau":
         callbacks.append(
@@ -360,7 +360,7 @@ def recalibration_images(
     some = samples.subset(order[: options["bn_recalibrate"]])
     batches = training_dataset(
         some,
-        INPUT_SPECS[options["model"]],
+        IMAGE_CONVENTIONS[options["model"]],
         image_size,
         options["batch_size"],
         AUGMENTATIONS[options["augmentation"]],

@@ -8,11 +8,11 @@ import pytest
 from data.augment import AUGMENTATIONS, Augmentation
 from data.pipeline import evaluation_dataset, steps_per_epoch, training_dataset
 from data.samples import Samples
-from models.input_spec import INPUT_SPECS
+from models.image_convention import IMAGE_CONVENTIONS
 
 COUNT, SIZE, BATCH = 7, (16, 24), 3
 STEPS = 3  # batches of 3, 3 and 1
-LGPS = INPUT_SPECS["lgps"]
+LGPS = IMAGE_CONVENTIONS["lgps"]
 
 
 @dataclass
@@ -41,7 +41,7 @@ class FakeSet:
 
 def dataset(part: FakeSet | None = None, **changes):
     options = {
-        "input_spec": LGPS,
+        "convention": LGPS,
         "image_size": SIZE,
         "batch_size": BATCH,
         "augmentation": AUGMENTATIONS["none"],
@@ -91,8 +91,8 @@ def test_shapes_types_and_range():
 
 
 def test_pvtseg_gets_bgr():
-    spec = INPUT_SPECS["pvtseg"]
-    (batches,) = epochs(1, input_spec=spec)
+    spec = IMAGE_CONVENTIONS["pvtseg"]
+    (batches,) = epochs(1, convention=spec)
     evaluated = evaluation_dataset(Samples([FakeSet()]), spec, SIZE, BATCH)
     for images, _ in (*batches, *evaluated.as_numpy_iterator()):
         np.testing.assert_allclose(images[..., 2], 200 / 255, atol=1e-6)  # red last

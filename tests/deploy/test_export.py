@@ -13,7 +13,7 @@ from deploy import command, runtimes
 from deploy.export import FORMATS, build_export_model
 from deploy.parity import Frames, dataset_frames, measure_parity
 from deploy.runtimes import load_runtime
-from models import INPUT_SPECS, build_model
+from models import IMAGE_CONVENTIONS, build_model
 from models.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 
 SIZE = (64, 48)
@@ -194,7 +194,7 @@ def test_channel_order_and_range_are_inside_the_graph(tmp_path):
     frame = np.zeros((1, 2, 2, 3), np.uint8)
     frame[..., 2] = 255  # blue
     results = {}
-    for name in INPUT_SPECS:
+    for name in IMAGE_CONVENTIONS:
         model = build_export_model(Checkpoint(network, name, (2, 2), tmp_path))
         results[name] = float(np.asarray(model(frame)).mean())
     assert results == {"lgps": -1.0, "pvtseg": 1.0}

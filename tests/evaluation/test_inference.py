@@ -54,7 +54,7 @@ def test_input_is_prepared_as_the_model_wants(checkpoint):
     seen = []
 
     class Recorder:
-        input_spec = checkpoint.input_spec
+        convention = checkpoint.convention
 
         @staticmethod
         def model(inputs, training):

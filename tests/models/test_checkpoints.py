@@ -98,7 +98,7 @@ def test_published_files_load_and_ours_load_in_published_code(use_se, tmp_path):
 
     checkpoint = load_checkpoint(theirs)
     assert (checkpoint.name, checkpoint.image_size) == ("lgps", SHAPE[:2])
-    assert checkpoint.path == theirs and checkpoint.input_spec.channel_order == "RGB"
+    assert checkpoint.path == theirs and checkpoint.convention.channel_order == "RGB"
     np.testing.assert_allclose(checkpoint.model(images()), expected, atol=1e-6)
 
     randomise(checkpoint.model, seed=2)

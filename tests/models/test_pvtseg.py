@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from data.demo import draw_frame
 from losses.pvtseg import PVTSegLoss
-from models import INPUT_SPECS, build_model
+from models import IMAGE_CONVENTIONS, build_model
 from models.pvtseg import AlignCornersUpSampling2D, FusedBatchNormalization
 from tools.check_parity import FIXTURE_SIZES, random_image, random_parameter
 from tools.convert_pth import convert
@@ -76,7 +76,7 @@ def test_save_and_load(model, tmp_path, name):
 def test_learns_four_frames_by_heart():
     keras.utils.set_random_seed(0)
     frames = [draw_frame(seed, 64) for seed in range(4)]
-    x = INPUT_SPECS["pvtseg"].prepare(np.float32([image for image, _ in frames]))
+    x = IMAGE_CONVENTIONS["pvtseg"].prepare(np.float32([image for image, _ in frames]))
     y = np.float32([mask for _, mask in frames])[..., None]
     model = build_model("pvtseg", (64, 64, 3), encoder="pvt_v2_b0")
     model.compile(keras.optimizers.Adam(1e-3), loss=PVTSegLoss(), jit_compile=False)

@@ -32,7 +32,7 @@ def test_outputs_on_demo_frames():
     assert checkpoint.name == "lgps" and checkpoint.image_size == (256, 256)
     assert checkpoint.model.count_params() == 1_084_961
     images, _, _ = draw_frames(first_seed=0, count=4, size=256)
-    maps = checkpoint.model(checkpoint.input_spec.prepare(images.astype("float32")))
+    maps = checkpoint.model(checkpoint.convention.prepare(images.astype("float32")))
     np.testing.assert_allclose(np.mean(maps, axis=(1, 2, 3)), MEANS, atol=1e-3)
 
 

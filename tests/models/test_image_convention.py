@@ -4,24 +4,24 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models import INPUT_SPECS, MODEL_NAMES, build_model
+from models import IMAGE_CONVENTIONS, MODEL_NAMES, build_model
 
 PIXEL = np.array([[[0.0, 127.5, 255.0]]], "float32")  # red 0, green half, blue full
 
 
 def test_every_model_has_a_spec():
-    assert set(INPUT_SPECS) == set(MODEL_NAMES) == {"lgps", "pvtseg"}
+    assert set(IMAGE_CONVENTIONS) == set(MODEL_NAMES) == {"lgps", "pvtseg"}
 
 
 def test_lgps_takes_rgb_from_minus_one_to_one():
     # 0/127.5 - 1, 127.5/127.5 - 1, 255/127.5 - 1
-    got = INPUT_SPECS["lgps"].prepare(PIXEL)
+    got = IMAGE_CONVENTIONS["lgps"].prepare(PIXEL)
     assert got.dtype == np.float32
     np.testing.assert_allclose(got[0, 0], [-1, 0, 1], atol=1e-6)
 
 
 def test_pvtseg_takes_bgr_from_zero_to_one():
-    got = INPUT_SPECS["pvtseg"].prepare(PIXEL)
+    got = IMAGE_CONVENTIONS["pvtseg"].prepare(PIXEL)
     assert got.dtype == np.float32
     np.testing.assert_allclose(got[0, 0], [1, 0.5, 0], atol=1e-6)
 
@@ -29,7 +29,7 @@ def test_pvtseg_takes_bgr_from_zero_to_one():
 @pytest.mark.parametrize("name", MODEL_NAMES)
 def test_tensors_are_prepared_like_arrays(name):
     batch = np.random.default_rng(0).uniform(0, 255, (2, 4, 6, 3)).astype("float32")
-    prepare = INPUT_SPECS[name].prepare
+    prepare = IMAGE_CONVENTIONS[name].prepare
     eager = prepare(batch.copy())
     compiled = tf.function(prepare)(tf.constant(batch))
     np.testing.assert_allclose(compiled, eager, atol=1e-6)
@@ -46,12 +46,12 @@ def test_tensors_are_prepared_like_arrays(name):
 )
 def test_illegal_sizes_name_the_nearest(name, size, nearest):
     with pytest.raises(ValueError, match=f"{nearest}. Received: {size[0]}×{size[1]}"):
-        INPUT_SPECS[name].check_size(*size)
+        IMAGE_CONVENTIONS[name].check_size(*size)
 
 
 def test_legal_sizes():
-    INPUT_SPECS["lgps"].check_size(16, 272)
-    INPUT_SPECS["pvtseg"].check_size(32, 352)
+    IMAGE_CONVENTIONS["lgps"].check_size(16, 272)
+    IMAGE_CONVENTIONS["pvtseg"].check_size(32, 352)
 
 
 def test_unknown_model():

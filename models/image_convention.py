@@ -9,7 +9,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class InputSpec:
+class ImageConvention:
     """How an RGB image with values 0–255 becomes a model's input.
 
     Attributes:
@@ -50,9 +50,9 @@ class InputSpec:
         )
 
 
-INPUT_SPECS = {
+IMAGE_CONVENTIONS = {
     # x / 127.5 - 1, RGB.
-    "lgps": InputSpec("RGB", 1 / 127.5, -1.0, size_multiple=16),
+    "lgps": ImageConvention("RGB", 1 / 127.5, -1.0, size_multiple=16),
     # The published code reads with OpenCV and never converts: BGR, x / 255.
-    "pvtseg": InputSpec("BGR", 1 / 255.0, 0.0, size_multiple=32),
+    "pvtseg": ImageConvention("BGR", 1 / 255.0, 0.0, size_multiple=32),
 }
