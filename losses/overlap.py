@@ -1,10 +1,11 @@
-"""Overlap losses, pooled over the whole batch."""
+"""Overlap losses, pooled over the whole batch or per image."""
 
 import keras
 from keras import ops
 
 DICE_SMOOTH = 1e-15
 IOU_SMOOTH = 1e-6
+IMAGE_SMOOTH = 1.0  # pixel; an image without polyp still has a gradient
 FOREGROUND_WEIGHT = 0.7
 
 
@@ -32,6 +33,28 @@ def dice_loss(
     overlap = ops.sum(y_true * y_pred)
     total = ops.sum(y_true) + ops.sum(y_pred)
     return 1 - (2 * overlap + smooth) / (total + smooth)
+
+
+def dice_per_image_loss(
+    y_true: keras.KerasTensor, y_pred: keras.KerasTensor
+) -> keras.KerasTensor:
+    """Soft Dice loss of each image, averaged, so that small polyps count as large ones.
+
+    Formula:
+        mean over images of `1 - (2·Σtp + 1) / (Σt + Σp + 1)`
+
+    Args:
+        y_true: `(B, H, W, 1)` masks in [0, 1].
+        y_pred: `(B, H, W, 1)` probabilities.
+
+    Returns:
+        Scalar in [0, 1).
+    """
+    y_true, y_pred = _as_floats(y_true, y_pred)
+    overlap = ops.sum(y_true * y_pred, axis=(1, 2, 3))
+    total = ops.sum(y_true + y_pred, axis=(1, 2, 3))
+    dice = (2 * overlap + IMAGE_SMOOTH) / (total + IMAGE_SMOOTH)
+    return 1 - ops.mean(dice)
 
 
 def weighted_iou_loss(

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from losses.overlap import dice_per_image_loss
+
 WINDOW = 31  # side of the neighbourhood, pixels
 EDGE_WEIGHT = 5.0
 
@@ -52,3 +54,21 @@ class StructureLoss(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         return structure_loss(y_true, y_pred)
+
+
+def structure_dice_loss(
+    y_true: keras.KerasTensor, y_pred: keras.KerasTensor
+) -> keras.KerasTensor:
+    """`structure_loss` plus `dice_per_image_loss`; shapes and ranges as there."""
+    return structure_loss(y_true, y_pred) + dice_per_image_loss(y_true, y_pred)
+
+
+@keras.saving.register_keras_serializable(package="polyp")
+class StructureDiceLoss(keras.losses.Loss):
+    """`structure_dice_loss` as a Keras loss object."""
+
+    def __init__(self, name: str = "structure_dice_loss", **kwargs):
+        super().__init__(name=name, **kwargs)
+
+    def call(self, y_true, y_pred):
+        return structure_dice_loss(y_true, y_pred)

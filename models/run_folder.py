@@ -25,6 +25,7 @@ class Validation:
         threshold: the probability threshold of the best mean Dice.
         dice: mean Dice over the images at that threshold.
         dice_at_half: the same at threshold 0.5.
+        images: how many there are.
         per_image: `(name, group, Dice at 0.5)` of each image; the group is the video
             sequence or patient.
         epoch: the checkpoint's, from 1.
@@ -34,6 +35,7 @@ class Validation:
     threshold: float
     dice: float
     dice_at_half: float
+    images: int = 0
     per_image: list[tuple[str, str, float]] = field(default_factory=list)
     epoch: int | None = None
     trained_on: bool = False
@@ -126,6 +128,7 @@ class RunFolder:
                 threshold=float(content["threshold"]),
                 dice=float(content["dice"]),
                 dice_at_half=float(content["dice_at_0.5"]),
+                images=int(content.get("images", len(rows))),
                 per_image=[(str(n), str(g), float(dice)) for n, g, dice in rows],
                 epoch=content.get("epoch"),
                 trained_on=bool(content.get("trained_on")),

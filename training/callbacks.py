@@ -1,10 +1,8 @@
-"""What a run writes into its folder as training goes."""
+"""What a run does between epochs: averages, best checkpoint, log, pictures."""
 
 import csv
 import math
 import shutil
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -14,13 +12,12 @@ import tensorflow as tf
 
 from cli.command import UserError
 from cli.files import replacing
-from evaluation.cases import Case
 from models.checkpoints import save_checkpoint
-from models.image_convention import ImageConvention
-from training.figures import draw_curves, draw_samples
-from training.options import BEST_FILE
+from models.run_folder import RunFolder
+from training.figures import Sample, draw_curves, draw_samples
+from training.options import TrainingOptions
+from training.recalibrate import BatchNormRecalibration
 from training.state import (
-    STATE_FILE,
     callback_counters,
     load_state,
     restore_counters,
@@ -30,6 +27,23 @@ from training.state import (
 KEPT_CHECKPOINTS = 3
 
 
+class AveragedWeights(keras.callbacks.SwapEMAWeights):
+    """Validates and saves the averaged weights, then trains on with the others.
+
+    Attributes:
+        replace_at_end: whether the averages take the place of the others at the end
+            of `fit`, so that the next one starts from them.
+    """
+
+    def __init__(self):
+        super().__init__(swap_on_epoch=True)
+        self.replace_at_end = False
+
+    def _finalize_ema_values(self):
+        if self.replace_at_end:
+            super()._finalize_ema_values()
+
+
 class BestCheckpoints(keras.callbacks.Callback):
     """Saves the network whenever the monitored validation value improves.
 
@@ -37,14 +51,14 @@ class BestCheckpoints(keras.callbacks.Callback):
     which the last three are kept.
 
     Args:
-        folder: the run's folder.
+        run: the run's folder.
         monitor: name of the value; `val_loss` goes down, scores go up; `last` takes
             every epoch for the best so far.
     """
 
-    def __init__(self, folder: Path, monitor: str):
+    def __init__(self, run: RunFolder, monitor: str):
         super().__init__()
-        self.folder = folder
+        self.run = run
         self.monitor = monitor
         self.best: float | None = None
         self.best_epoch: int | None = None
@@ -59,21 +73,17 @@ class BestCheckpoints(keras.callbacks.Callback):
         if self.best is not None and not self._is_better(value):
             return
         self.best, self.best_epoch = value, epoch
-        name = f"epoch_{epoch + 1}_val_loss_{logs['val_loss']:.4f}.h5"
-        save_checkpoint(self.model.network, self.folder / name)
-        with replacing(self.folder / BEST_FILE) as partial:
-            shutil.copyfile(self.folder / name, partial)
-        for old in self._history()[:-KEPT_CHECKPOINTS]:
+        checkpoint = self.run.epoch_checkpoint(epoch + 1, logs["val_loss"])
+        save_checkpoint(self.model.network, checkpoint)
+        with replacing(self.run.best) as partial:
+            shutil.copyfile(checkpoint, partial)
+        for old in self.run.epoch_checkpoints()[:-KEPT_CHECKPOINTS]:
             old.unlink()
 
     def _is_better(self, value: float) -> bool:
         if self.monitor == "last" or not math.isfinite(self.best):
             return True
         return value < self.best if self.monitor == "val_loss" else value > self.best
-
-    def _history(self) -> list[Path]:
-        files = self.folder.glob("epoch_*_val_loss_*.h5")
-        return sorted(files, key=lambda file: int(file.name.split("_")[1]))
 
 
 class StopOnNaN(keras.callbacks.Callback):
@@ -95,7 +105,7 @@ class RunLog(keras.callbacks.Callback):
     Must come last in the list of callbacks: it saves what the others have counted.
 
     Args:
-        folder: the run's folder.
+        run: the run's folder.
         others: the other callbacks, whose counters are kept.
         checkpoints: the one that knows the best value so far.
         writes_files: False in workers that only take a saved run up.
@@ -103,13 +113,13 @@ class RunLog(keras.callbacks.Callback):
 
     def __init__(
         self,
-        folder: Path,
+        run: RunFolder,
         others: list[keras.callbacks.Callback],
         checkpoints: BestCheckpoints,
         writes_files: bool = True,
     ):
         super().__init__()
-        self.folder = folder
+        self.run = run
         self.writes_files = writes_files
         self.others = others
         self.checkpoints = checkpoints
@@ -118,21 +128,18 @@ class RunLog(keras.callbacks.Callback):
 
     def restore(self, model: keras.Model) -> None:
         """Takes up a saved run."""
-        progress = load_state(self.folder / STATE_FILE, model)
+        progress = load_state(self.run.state, model)
         self.history = progress["history"]
         self.checkpoints.best = progress["best"]
         self.checkpoints.best_epoch = progress["best_epoch"]
         self._counters = progress["counters"]
 
-    def forget_the_best(self) -> None:
-        """Before another image size: values at two sizes cannot be compared."""
-        self.checkpoints.best = self.checkpoints.best_epoch = None
-        self._counters = {}
-
     def on_train_begin(self, logs=None):
+        # Keras's callbacks forget what they counted whenever `fit` is called.
         restore_counters(self.others, self._counters)
 
     def on_epoch_end(self, epoch, logs=None):
+        self._counters = callback_counters(self.others)
         if not self.writes_files:
             return
         row = {name: float(np.mean(value)) for name, value in logs.items()}
@@ -144,15 +151,15 @@ class RunLog(keras.callbacks.Callback):
             "history": self.history,
             "best": self.checkpoints.best,
             "best_epoch": self.checkpoints.best_epoch,
-            "counters": callback_counters(self.others),
+            "counters": self._counters,
         }
-        save_state(self.folder / STATE_FILE, self.model, progress)
+        save_state(self.run.state, self.model, progress)
         self._write_log()
-        draw_curves(self.history, self.folder / "curves.png")
+        draw_curves(self.history, self.run.curves)
 
     def _write_log(self) -> None:
         with (
-            replacing(self.folder / "log.csv") as partial,
+            replacing(self.run.log) as partial,
             open(partial, "w", newline="") as file,
         ):
             writer = csv.DictWriter(file, fieldnames=list(self.history[-1]))
@@ -164,33 +171,59 @@ class ValidationPictures(keras.callbacks.Callback):
     """Draws a few validation samples after each epoch: `samples.png`, TensorBoard.
 
     Args:
-        folder: the run's folder.
-        cases: what to draw; images at the size they are trained at.
-        convention: how the network's input is prepared.
+        run: the run's folder.
+        samples: what to draw, at the size they are validated at.
+        prepare: RGB images, 0–255 → the network's input.
     """
 
-    def __init__(self, folder: Path, cases: list[Case], convention: ImageConvention):
+    def __init__(self, run: RunFolder, samples: list[Sample], prepare):
         super().__init__()
-        self.folder = folder
-        self.cases = cases
-        images = np.stack([case.image for case in cases]).astype(np.float32)
-        self.inputs = tf.constant(convention.prepare(images))
+        self.run = run
+        self.samples = samples
+        images = np.stack([image for image, _ in samples]).astype(np.float32)
+        self.inputs = tf.constant(prepare(images))
+        self._forward = None
 
     def on_train_begin(self, logs=None):
-        self._run = tf.function(lambda x: self.model.network(x, training=False))
-        self._writer = tf.summary.create_file_writer(
-            str(self.folder / "tensorboard" / "samples")
-        )
+        if self._forward is None:
+            self._forward = tf.function(lambda x: self.model.network(x, training=False))
+            self._writer = tf.summary.create_file_writer(
+                str(self.run.tensorboard / "samples")
+            )
 
     def on_epoch_end(self, epoch, logs=None):
-        maps = self._run(self.inputs).numpy()[..., 0]
-        predicted = [
-            replace(case, probability=probability)
-            for case, probability in zip(self.cases, maps, strict=True)
-        ]
-        picture = draw_samples(predicted)
-        with replacing(self.folder / "samples.png") as partial:
+        maps = self._forward(self.inputs).numpy()[..., 0]
+        picture = draw_samples(self.samples, maps)
+        with replacing(self.run.samples) as partial:
             cv2.imwrite(str(partial), picture[..., ::-1])
         with self._writer.as_default():
             tf.summary.image("validation", picture[None], step=epoch)
         self._writer.flush()
+
+
+def training_callbacks(options: TrainingOptions) -> list[keras.callbacks.Callback]:
+    """The callbacks that decide how training goes, in the order they must be called."""
+    callbacks: list[keras.callbacks.Callback] = [StopOnNaN()]
+    if options.schedule == "plateau":
+        callbacks.append(
+            keras.callbacks.ReduceLROnPlateau(
+                monitor="val_loss",
+                factor=options.plateau_factor,
+                patience=options.plateau_patience,
+                min_delta=0.0,
+                min_lr=options.min_learning_rate,
+            )
+        )
+    if options.ema:
+        callbacks.append(AveragedWeights())
+    if options.bn_recalibrate:
+        callbacks.append(BatchNormRecalibration())
+    if options.early_stop_patience:
+        callbacks.append(
+            keras.callbacks.EarlyStopping(
+                monitor=options.monitor,
+                mode="min" if options.monitor == "val_loss" else "max",
+                patience=options.early_stop_patience,
+            )
+        )
+    return callbacks

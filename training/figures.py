@@ -1,14 +1,15 @@
 """Pictures of a run: its curves and what the network makes of validation samples."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from cli.files import replacing
-from evaluation.cases import Case
-from evaluation.panels import draw_panels
+from evaluation.report.panels import draw_panels
 
+Sample = tuple[np.ndarray, np.ndarray]  # (H, W, 3) uint8 RGB and (H, W) uint8 0/1
 SAMPLE_SIZE = 192  # pixels per tile
 GAP = 4  # pixels between tiles
 
@@ -40,18 +41,19 @@ def draw_curves(history: list[dict[str, float]], path: Path) -> None:
         figure.savefig(partial, dpi=110)
 
 
-def draw_samples(cases: list[Case]) -> np.ndarray:
-    """Draws one row per case: image, truth, probability map, overlay.
+def draw_samples(samples: Sequence[Sample], maps: np.ndarray) -> np.ndarray:
+    """Draws one row per sample: image, truth, probability map, overlay.
 
     Args:
-        cases: predicted cases.
+        samples: images and their masks.
+        maps: `(n, h, w)` float32 probabilities, one map per sample.
 
     Returns:
         `(h, w, 3)` uint8 RGB.
     """
     rows = []
-    for case in cases:
-        panels = draw_panels(case, size=SAMPLE_SIZE)
+    for (image, truth), probability in zip(samples, maps, strict=True):
+        panels = draw_panels(image, truth, probability, size=SAMPLE_SIZE)
         tiles = [panels[name] for name in ("image", "truth", "heatmap", "overlay")]
         rows.append(np.hstack([np.pad(t, ((GAP,), (GAP,), (0,))) for t in tiles]))
     return np.vstack(rows)

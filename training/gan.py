@@ -4,10 +4,11 @@ import keras
 import tensorflow as tf
 
 from losses import adversarial_loss, discriminator_loss
-from training.segmenter import Segmenter, share_of_replica
+from training.deep_supervision import DecoderHeads
+from training.trainer import SegmentationTrainer, share_of_replica
 
 
-class LGPSGAN(Segmenter):
+class LGPSGAN(SegmentationTrainer):
     """Trains generator and discriminator together.
 
     Each step takes both networks' gradients before either is updated, as published.
@@ -19,7 +20,7 @@ class LGPSGAN(Segmenter):
         discriminator: `[images, masks]` → `(B, h, w, 1)`, of `build_discriminator`.
         adversarial_weight: of the adversarial term in the generator's loss.
         from_logits: whether the discriminator gives logits (mean-field ConvCRF).
-        binarised_val_loss: as in `Segmenter`.
+        heads, binarised_val_loss: as in `SegmentationTrainer`.
     """
 
     def __init__(
@@ -28,10 +29,11 @@ class LGPSGAN(Segmenter):
         discriminator: keras.Model,
         adversarial_weight: float = 0.0,
         from_logits: bool = False,
+        heads: DecoderHeads | None = None,
         binarised_val_loss: bool = False,
         **kwargs,
     ):
-        super().__init__(generator, binarised_val_loss, **kwargs)
+        super().__init__(generator, heads, binarised_val_loss, **kwargs)
         self.discriminator = discriminator
         self.adversarial_weight = adversarial_weight
         self.from_logits = from_logits
@@ -65,10 +67,9 @@ class LGPSGAN(Segmenter):
     def train_step(self, data):
         images, masks = data
         with tf.GradientTape() as generator_tape, tf.GradientTape() as judge_tape:
-            predictions = self.network(images, training=True)
+            predictions, loss = self._forward(images, masks)
             real = self.discriminator([images, masks], training=True)
             fake = self.discriminator([images, predictions], training=True)
-            loss = self.loss(masks, predictions)
             if self.adversarial_weight:
                 loss += self.adversarial_weight * adversarial_loss(
                     fake, self.from_logits
@@ -78,7 +79,7 @@ class LGPSGAN(Segmenter):
             judge_scaled = self.discriminator_optimizer.scale_loss(
                 share_of_replica(judge_loss)
             )
-        generator_variables = self.network.trainable_variables
+        generator_variables = self.trained_variables
         judge_variables = self.discriminator.trainable_variables
         generator_gradients = generator_tape.gradient(scaled, generator_variables)
         judge_gradients = judge_tape.gradient(judge_scaled, judge_variables)

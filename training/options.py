@@ -1,205 +1,461 @@
-"""Options of a training run: what the user gave, the recipe, a run's saved ones."""
+"""The options of a training run: one typed field each, with its help and its limits.
 
-import json
-import os
-import sys
-import time
-from dataclasses import asdict
-from itertools import pairwise
-from pathlib import Path
+`train.py` builds its command line from these fields, a run's `config.json` is
+`asdict` of them, and recipes (`training/recipes.py`) are `dataclasses.replace` of the
+published ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from itertools import accumulate, pairwise
 from typing import Any
 
 from cli.command import UserError
-from data.arrays import is_prepared
-from training.recipes import BEST_CHANGES, DEMO_CHANGES, RECIPES
+from cli.ranges import (
+    AT_LEAST_ONE,
+    IMAGE_SIDE,
+    NOT_NEGATIVE,
+    PROBABILITY,
+    SHARE,
+    Range,
+)
+from data.augment import AUGMENTATIONS
 
-ROOT = Path(__file__).resolve().parents[1]
-DATA = ROOT / "data"
-DEMO_PATH = DATA / "demo"
-CONFIG_FILE = "config.json"
-BEST_FILE = "best.h5"
-VALIDATION_FILE = "validation.json"
-
-DEFAULTS = {
-    "model": "lgps",
-    "recipe": "published",
-    "demo": False,
-    "data_path": None,
-    "val_data_path": None,
-    "val_fraction": 0.1,
-    "train_on_validation": False,
-    "image_size": None,
-    "stages": None,
-    "no_shuffle": False,
-    "encoder_weights": None,
-    "precision": "auto",
-    "strategy": "auto",
-    "binarised_val_loss": False,
-}
-MODEL_DEFAULTS = {
-    "lgps": {
-        "no_se": False,
-        "adversarial_weight": 0.0,
-        "crf": "published",
-        "no_discriminator": False,
-    },
-    "pvtseg": {"encoder": "pvt_v2_b3"},
-}
-# What may differ when a run is taken up again.
-CHANGEABLE = ("epochs", "strategy", "demo")
+Size = tuple[int, int]
 
 
-def run_folder(name: str | None, out_dir: str | None, default_name: str) -> Path:
-    """The folder of a run: `runs/NAME`, OUT_DIR, or OUT_DIR/NAME when both are given.
+@dataclass(frozen=True)
+class Stage:
+    """Epochs of a run that draw their images in one way.
 
-    Args:
-        name: the run's name, or None.
-        out_dir: the folder asked for, or None.
-        default_name: used when neither is given.
+    Attributes:
+        epochs: how many.
+        sizes: the sides in pixels, each with its share of the batches.
+        augmentation: name in `AUGMENTATIONS`; None: the run's.
+        average_at_end: at its end the averaged weights (`ema`) take the place of the
+            others, which the next stage would go on with otherwise.
     """
-    if out_dir and not name:
-        return Path(out_dir)
-    root = Path(out_dir) if out_dir else _shown(ROOT / "runs")
-    return root / (name or default_name)
+
+    epochs: int
+    sizes: tuple[tuple[int, float], ...]
+    augmentation: str | None = None
+    average_at_end: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Stage:
+        """Reads `SIZES:EPOCHS[:AUGMENTATION][:average]`.
+
+        SIZES is a side in pixels, or several with their shares.
+
+        Raises:
+            argparse.ArgumentTypeError: the text is not of this form.
+
+        Example:
+            >>> Stage.parse("192=30,256=70:50:strong:average")
+            Stage(50, ((192, 30.0), (256, 70.0)), "strong", True)
+        """
+        try:
+            sizes, epochs, *rest = text.split(":")
+            parts = [part.partition("=") for part in sizes.split(",")]
+            drawn = tuple((int(side), float(share or 1)) for side, _, share in parts)
+            average = rest[-1:] == ["average"]
+            (augmentation,) = (rest[:-1] if average else rest) or [None]
+            stage = cls(int(epochs), drawn, augmentation, average)
+            stage.check()
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(
+                f"{text} is not SIZES:EPOCHS[:AUGMENTATION][:average], such as "
+                f"192=30,256=70:50:strong ({error})"
+            ) from None
+        return stage
+
+    @property
+    def image_sizes(self) -> dict[Size, float]:
+        """`(H, W)` in pixels → its share of the batches."""
+        return {(side, side): share for side, share in self.sizes}
+
+    def check(self) -> None:
+        """Raises `ValueError` for values that no stage can have."""
+        if self.epochs not in AT_LEAST_ONE:
+            raise ValueError(f"epochs must be {AT_LEAST_ONE}, received {self.epochs}")
+        for side, share in self.sizes:
+            if side not in IMAGE_SIDE:
+                raise ValueError(f"a size must be {IMAGE_SIDE}, received {side}")
+            if share not in Range(above=0):
+                raise ValueError(f"a share must be above 0, received {share}")
+        if self.augmentation not in (None, *AUGMENTATIONS):
+            raise ValueError(f"no augmentation {self.augmentation!r}")
+
+    def __str__(self) -> str:
+        sizes = [f"{side}={share:g}" for side, share in self.sizes]
+        parts = [str(self.sizes[0][0]) if len(sizes) == 1 else ",".join(sizes)]
+        parts += [str(self.epochs), *filter(None, [self.augmentation])]
+        return ":".join([*parts, "average"] if self.average_at_end else parts)
 
 
-def default_name(given: dict[str, Any]) -> str:
-    """A name for a run without one: `demo`, or model and time."""
-    if given.get("demo"):
-        return "demo"
-    model = given.get("model", DEFAULTS["model"])
-    return time.strftime(f"{model}_%Y%m%d_%H%M%S")
-
-
-def new_options(given: dict[str, Any]) -> dict[str, Any]:
-    """Completes the given flags from the model's recipe.
+def option(
+    default: Any,
+    help: str,
+    kind: Callable | None = None,
+    *,
+    group: str = "recipe",
+    allowed: Range | None = None,
+    choices: tuple[str, ...] | None = None,
+    many: str | None = None,
+    metavar: str | None = None,
+    model: str | None = None,
+) -> Any:
+    """A field of `TrainingOptions`.
 
     Args:
-        given: the flags on the command line, by name.
+        default: LGPS's published value.
+        help: what it is, with its unit.
+        kind: int, float, str or another function of the flag's text; None: a switch.
+        group: under which heading `--help` shows it.
+        allowed: the numbers it may be.
+        choices: the words it may be.
+        many: argparse's `nargs` of a list, `"+"` or `"*"`.
+        metavar: how `--help` shows its value.
+        model: the only model that it is for.
+    """
+    return field(
+        default=default,
+        metadata={
+            "help": help,
+            "kind": kind,
+            "group": model or group,
+            "allowed": allowed,
+            "choices": choices,
+            "many": many,
+            "metavar": metavar,
+            "model": model,
+        },
+    )
 
-    Returns:
-        Every option of the run.
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Everything that decides what a run does; the defaults are LGPS's published ones.
 
     Raises:
-        UserError: when there is no prepared dataset to train on, or a flag does not
-            belong to the model.
+        UserError: for values out of their range, or that contradict each other.
     """
-    model = given.get("model", DEFAULTS["model"])
-    options = _published_options(model)
-    foreign = [f"--{name}" for name in given if name not in options]
-    if foreign:
-        raise UserError(f"{', '.join(foreign)} does not belong to --model {model}")
-    if given.get("recipe") == "best":
-        if model not in BEST_CHANGES:
-            raise UserError(f"There is no --recipe best for --model {model}")
-        options |= BEST_CHANGES[model]
-    if given.get("demo"):
-        options |= {k: v for k, v in DEMO_CHANGES.items() if k in options}
-        options["data_path"] = [str(_shown(DEMO_PATH))]
-    if given.get("adversarial_weight") or "crf" in given:
-        if given.get("no_discriminator"):
-            raise UserError("--no_discriminator leaves nothing for its other flags")
-        options["no_discriminator"] = False
-    options |= given
-    if options["train_on_validation"] and options["val_data_path"]:
-        raise UserError("--train_on_validation is not for sets of --val_data_path")
-    if options["stages"]:
-        if "epochs" in given or options["image_size"]:
-            raise UserError(
-                "--stages (--recipe best has them) takes the place of --epochs and "
-                "--image_size; give --stages SIZE:EPOCHS instead"
-            )
-        if given.get("early_stop_patience"):
-            raise UserError("--stages are of fixed length: no --early_stop_patience")
-        options["early_stop_patience"] = 0
-        options["epochs"] = sum(epochs for _, epochs in options["stages"])
-    if options["early_stop_patience"] and options["monitor"] == "last":
-        raise UserError("--early_stop_patience needs a --monitor other than last")
-    if options["schedule"] == "cosine":
-        bounds = [options["warmup_epochs"], *options["restart_epochs"]]
-        if any(a >= b for a, b in pairwise([*bounds, options["epochs"]])):
-            raise UserError(
-                f"--warmup_epochs and --restart_epochs ({', '.join(map(str, bounds))})"
-                f" do not ascend within the run's {options['epochs']} epochs"
-            )
-    if options["encoder_weights"] == "none":
-        options["encoder_weights"] = None
-    if not options["data_path"]:
-        options["data_path"] = _found_datasets()
-    return options
 
+    # What is trained, and on what.
+    model: str = option(
+        "lgps", "the network", str, group="run", choices=("lgps", "pvtseg")
+    )
+    recipe: str = option(
+        "published",
+        "best (LGPS): what made the shipped weights",
+        str,
+        group="run",
+        choices=("published", "best"),
+    )
+    demo: bool = option(False, "train on drawn frames, quick settings", group="run")
+    data_path: tuple[str, ...] = option(
+        (), "prepared datasets", str, group="data", many="+", metavar="PATH"
+    )
+    val_data_path: tuple[str, ...] = option(
+        (),
+        "validate on the test arrays of these prepared datasets, as published; "
+        "without it, on part of the training images, whole video sequences at a time",
+        str,
+        group="data",
+        many="+",
+        metavar="PATH",
+    )
+    val_fraction: float = option(
+        0.1, "that part", float, group="data", allowed=PROBABILITY
+    )
+    train_on_validation: bool = option(
+        False,
+        "train on the validation part too, for a last run after all is chosen",
+        group="data",
+    )
+    image_size: int | None = option(
+        None,
+        "side in pixels at which the network is validated, saved and, without "
+        "--stages, trained; without it, as prepared or the last stage's",
+        int,
+        group="data",
+        allowed=IMAGE_SIDE,
+    )
+    shuffle: bool = option(True, "keep the order of the arrays", group="data")
+    encoder_weights: str | None = option(
+        None, "imagenet (LGPS), a weights file or none", str, group="run"
+    )
+    precision: str = option(
+        "auto",
+        "auto: mixed_float16 on GPUs built for it",
+        str,
+        group="run",
+        choices=("auto", "float32", "mixed_float16", "mixed_bfloat16"),
+    )
+    strategy: str = option(
+        "auto",
+        "of several devices; auto: all GPUs, and several machines with TF_CONFIG",
+        str,
+        group="run",
+        choices=("auto", "none", "mirrored", "multiworker"),
+    )
 
-def saved_options(folder: Path, given: dict[str, Any]) -> dict[str, Any]:
-    """The options of a run that is taken up again.
+    # The recipe.
+    epochs: int = option(
+        200, "most passes over the training images", int, allowed=AT_LEAST_ONE
+    )
+    stages: tuple[Stage, ...] = option(
+        (),
+        "instead of --epochs: parts of the run, each with the sizes in pixels (and "
+        "their shares) that its batches are drawn from, its epochs, its augmentation, "
+        "and whether the averaged weights replace the others at its end; such as "
+        "192=30,256=70:50:strong 256:10:mild",
+        Stage.parse,
+        many="+",
+        metavar="SIZES:EPOCHS[:AUGMENTATION][:average]",
+    )
+    batch_size: int = option(
+        16, "images a step, over all devices", int, allowed=AT_LEAST_ONE
+    )
+    learning_rate: float = option(
+        3e-4, "of Adam, at its highest", float, allowed=Range(above=0)
+    )
+    beta_1: float = option(0.5, "first decay of Adam", float, allowed=SHARE)
+    weight_decay: float = option(
+        0.0,
+        "decoupled decay of the kernels (AdamW), 0: none",
+        float,
+        allowed=NOT_NEGATIVE,
+    )
+    clipvalue: float = option(
+        1.0, "limit of each gradient component, 0: none", float, allowed=NOT_NEGATIVE
+    )
+    clipnorm: float = option(
+        0.0, "limit of the whole gradient's norm, 0: none", float, allowed=NOT_NEGATIVE
+    )
+    schedule: str = option(
+        "plateau", "of the learning rate", str, choices=("plateau", "cosine")
+    )
+    plateau_factor: float = option(
+        0.5, "the rate is multiplied by this", float, allowed=PROBABILITY
+    )
+    plateau_patience: int = option(
+        3, "after so many epochs without a lower val_loss", int, allowed=NOT_NEGATIVE
+    )
+    warmup_epochs: int = option(
+        0, "cosine: epochs over which the rate first rises", int, allowed=NOT_NEGATIVE
+    )
+    restart_epochs: tuple[int, ...] = option(
+        (),
+        "cosine: epochs after which it starts from the top once more (SGDR)",
+        int,
+        allowed=NOT_NEGATIVE,
+        many="*",
+        metavar="EPOCH",
+    )
+    min_learning_rate: float = option(
+        1e-6, "where the rate ends", float, allowed=NOT_NEGATIVE
+    )
+    ema: float = option(
+        0.0,
+        "decay a step of the moving average of the weights, which is what is "
+        "validated and saved; 0: the weights themselves",
+        float,
+        allowed=SHARE,
+    )
+    loss: str = option(
+        "lgps",
+        "structure: PraNet's; structure_dice: that and Dice per image",
+        str,
+        choices=("lgps", "pvtseg", "structure", "structure_dice"),
+    )
+    monitor: str = option(
+        "val_loss",
+        "what picks the best epoch; last: the last one is the best",
+        str,
+        choices=("val_loss", "val_dice", "val_iou", "last"),
+    )
+    early_stop_patience: int = option(
+        0, "epochs without a better one, 0: never stop", int, allowed=NOT_NEGATIVE
+    )
+    augmentation: str = option(
+        "lgps", "what may happen to an image", str, choices=tuple(AUGMENTATIONS)
+    )
+    bn_momentum: float = option(
+        0.0, "of batch normalisation, 0: as the layers have it", float, allowed=SHARE
+    )
+    bn_recalibrate: int = option(
+        256,
+        "training images over which the statistics of batch normalisation are "
+        "re-estimated before each validation, 0: keep the moving averages",
+        int,
+        allowed=NOT_NEGATIVE,
+    )
+    binarised_val_loss: bool = option(
+        False, "validation loss of predictions cut at 0.5, as published"
+    )
+    seed: int = option(
+        42,
+        "of order, augmentation, validation part and initial weights",
+        int,
+        allowed=Range(at_least=0, below=2**32),
+    )
 
-    Args:
-        folder: the run's folder.
-        given: the flags on the command line; only some may differ from the saved.
+    # One model's only.
+    use_se: bool = option(True, "without squeeze-and-excitation", model="lgps")
+    deep_supervision: bool = option(
+        False,
+        "train the decoder's stages by outputs of their own, which are not saved",
+        model="lgps",
+    )
+    use_discriminator: bool = option(
+        True,
+        "leave the discriminator out: at weight 0 it never moves the network",
+        model="lgps",
+    )
+    adversarial_weight: float = option(
+        0.0,
+        "of the discriminator's term in the loss",
+        float,
+        allowed=NOT_NEGATIVE,
+        model="lgps",
+    )
+    crf: str = option(
+        "published",
+        "of the discriminator",
+        str,
+        choices=("published", "meanfield"),
+        model="lgps",
+    )
+    encoder: str = option(
+        "pvt_v2_b3",
+        "the PVTv2 encoder",
+        str,
+        choices=tuple(f"pvt_v2_b{size}" for size in range(6)),
+        model="pvtseg",
+    )
 
-    Raises:
-        UserError: when there is no such run, or a flag contradicts it.
-    """
-    path = folder / CONFIG_FILE
-    if not path.is_file():
-        runs = sorted(str(p.parent) for p in folder.parent.glob(f"*/{CONFIG_FILE}"))
-        listed = f"; runs there: {', '.join(runs)}" if runs else ""
-        raise UserError(f"There is no run to resume in {folder}{listed}")
-    try:
-        saved = json.loads(path.read_text())["options"]
-        strange = saved.keys() ^ _published_options(saved["model"]).keys()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is not a run's configuration: {error}") from error
-    if strange:
-        raise UserError(
-            f"{path} is of another version of this project, whose options differ "
-            f"({', '.join(sorted(strange))}); start anew with another --name"
+    def __post_init__(self):
+        for one in fields(self):
+            _check_value(one.name, getattr(self, one.name), one.metadata)
+        for wrong, message in self._contradictions():
+            if wrong:
+                raise UserError(message)
+
+    def _contradictions(self) -> list[tuple[bool, str]]:
+        bounds = [self.warmup_epochs, *self.restart_epochs, self.epochs]
+        return [
+            (
+                bool(self.stages) and self.epochs != sum(s.epochs for s in self.stages),
+                f"--epochs {self.epochs} is not the sum of the --stages",
+            ),
+            (
+                bool(self.stages) and self.early_stop_patience > 0,
+                "--stages are of fixed length: no --early_stop_patience",
+            ),
+            (
+                self.early_stop_patience > 0 and self.monitor == "last",
+                "--early_stop_patience needs a --monitor other than last",
+            ),
+            (
+                self.train_on_validation and bool(self.val_data_path),
+                "--train_on_validation is not for sets of --val_data_path",
+            ),
+            (
+                self.clipvalue > 0 and self.clipnorm > 0,
+                "--clipnorm takes the place of --clipvalue; give --clipvalue 0 too",
+            ),
+            (
+                self.schedule == "cosine" and any(a >= b for a, b in pairwise(bounds)),
+                f"--warmup_epochs and --restart_epochs "
+                f"({', '.join(map(str, bounds[:-1]))}) do not ascend within the run's "
+                f"{self.epochs} epochs",
+            ),
+        ]
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> TrainingOptions:
+        """Makes options of what `json` read of their `asdict`."""
+        values = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in content.items()
+        }
+        values["stages"] = tuple(
+            Stage(**{**stage, "sizes": tuple(map(tuple, stage["sizes"]))})
+            for stage in content.get("stages", ())
         )
-    changeable = set(CHANGEABLE)
-    if saved.get("stages") or saved.get("schedule") == "cosine" or saved.get("ema"):
-        changeable.remove("epochs")  # laid out for them; an average ends in the last
-    changed = [
-        f"--{name} {value} (was {saved.get(name)})"
-        for name, value in given.items()
-        if name not in changeable and saved.get(name) != value
-    ]
-    if changed:
-        raise UserError(f"The run in {folder} cannot go on with {', '.join(changed)}")
-    return {**saved, **given}
+        return cls(**values)
+
+    @property
+    def uses_discriminator(self) -> bool:
+        """Whether there is one at all."""
+        return self.model == "lgps" and self.use_discriminator
+
+    @property
+    def is_laid_out(self) -> bool:
+        """Whether the run's length decides what its first epochs do."""
+        return bool(self.stages) or self.schedule == "cosine" or self.ema > 0
+
+    def planned_stages(self, prepared_size: Size) -> list[tuple[Stage, int, int]]:
+        """The stages in order, each with its first epoch and the one after its last.
+
+        Args:
+            prepared_size: `(H, W)` of the prepared datasets, pixels. A run without
+                `stages` has one, of these sizes or of `image_size`.
+        """
+        side = self.image_size or prepared_size[0]
+        stages = self.stages or (Stage(self.epochs, ((side, 1.0),)),)
+        ends = list(accumulate(stage.epochs for stage in stages))
+        return list(zip(stages, [0, *ends], ends, strict=False))
+
+    def final_size(self, prepared_size: Size) -> Size:
+        """`(H, W)` in pixels at which the network is validated and saved."""
+        if self.image_size:
+            return self.image_size, self.image_size
+        if self.stages:
+            side, _ = max(self.stages[-1].sizes, key=lambda size: size[1])
+            return side, side
+        return prepared_size
+
+    def describe(self) -> str:
+        """The options that this model has, as `name=value`, several to a line."""
+        words = []
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if value not in (None, ()) and one.metadata["model"] in (None, self.model):
+                if isinstance(value, tuple):
+                    value = ",".join(map(str, value))
+                words.append(f"{one.name}={value}")
+        lines, line = [], ""
+        for word in words:
+            if len(line) + len(word) > 86:
+                lines.append(line)
+                line = ""
+            line += f"  {word}"
+        return "\n".join([*lines, line])
 
 
-def show_options(options: dict[str, Any]) -> str:
-    """The options as `name=value`, several to a line."""
-    words = [f"{name}={value}" for name, value in options.items() if value is not None]
-    lines, line = [], ""
-    for word in words:
-        if len(line) + len(word) > 86:
-            lines.append(line)
-            line = ""
-        line += f"  {word}"
-    return "\n".join([*lines, line])
+def flag_of(name: str, default: Any = None) -> str:
+    """The flag of a field: `--no_X` where the field is a switch that is on."""
+    return f"--no_{name.removeprefix('use_')}" if default is True else f"--{name}"
 
 
-def default_verbose() -> int:
-    """A moving progress bar on a terminal, a line per epoch in a log file."""
-    return 1 if sys.stdout.isatty() else 2
-
-
-def _published_options(model: str) -> dict[str, Any]:
-    return {**DEFAULTS, **MODEL_DEFAULTS[model], **asdict(RECIPES[model])}
-
-
-def _found_datasets() -> list[str]:
-    folders = [p for p in sorted(DATA.glob("*/")) if p != DEMO_PATH and is_prepared(p)]
-    if not folders:
-        raise UserError(
-            "No prepared dataset under data/. Prepare one with `python "
-            "Preprocess_SEG.py` or `python Preprocess_CVC_CliniCDB.py`, give its place "
-            "with --data_path, or train on drawn frames with --demo"
-        )
-    return [str(_shown(folder)) for folder in folders]
-
-
-def _shown(path: Path) -> Path:
-    """A path relative to the working directory where it lies within."""
-    relative = Path(os.path.relpath(path))
-    return path if relative.parts[:1] == ("..",) else relative
+def _check_value(name: str, value: Any, about: Mapping[str, Any]) -> None:
+    """Raises `UserError` for a value that its field cannot have."""
+    values = value if about["many"] else [value]
+    for one in values:
+        if one is None:
+            continue
+        if isinstance(one, Stage):
+            try:
+                one.check()
+            except ValueError as error:
+                raise UserError(f"--{name}: {error}") from None
+        elif about["allowed"] and one not in about["allowed"]:
+            raise UserError(f"--{name} must be {about['allowed']}, received {one}")
+        elif about["choices"] and one not in about["choices"]:
+            listed = ", ".join(about["choices"])
+            raise UserError(f"--{name} must be one of {listed}, received {one}")

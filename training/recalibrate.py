@@ -26,20 +26,23 @@ def batch_normalisations(
 class BatchNormRecalibration(keras.callbacks.Callback):
     """Recalibrates before each validation, so that scores and checkpoints hold it.
 
-    Args:
-        images: dataset of prepared image batches, the same at each pass.
+    Attributes:
+        images: dataset of prepared image batches, the same at each pass; to be set
+            before `fit`.
     """
 
-    def __init__(self, images: tf.data.Dataset):
+    def __init__(self):
         super().__init__()
-        self.images = images
+        self.images: tf.data.Dataset | None = None
+        self._forward = None
 
     def on_train_begin(self, logs=None):
         network = self.model.network
-        self._run = tf.function(lambda images: network(images, training=True))
+        if self._forward is None:
+            self._forward = tf.function(lambda images: network(images, training=True))
 
     def on_test_begin(self, logs=None):
-        recalibrate(self.model.network, self.images, self._run)
+        recalibrate(self.model.network, self.images, self._forward)
 
 
 def recalibrate(

@@ -1,144 +1,175 @@
 """What each model is trained with unless the command line says otherwise."""
 
-from dataclasses import dataclass
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
 
+from cli.command import UserError
+from data.arrays import is_prepared
+from models.run_folder import RunFolder
+from training.options import Stage, TrainingOptions, flag_of
 
-@dataclass(frozen=True)
-class Recipe:
-    """Defaults of a training run; every field is a flag of `train.py`.
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT / "data"
+DEMO_PATH = DATA / "demo"
 
-    Attributes:
-        epochs: most passes over the training samples.
-        batch_size: images per step, over all devices.
-        learning_rate: Adam's, at the start.
-        beta_1: Adam's first decay.
-        clipvalue: limit of each gradient component; 0 for none.
-        schedule: of the learning rate, `plateau` or `cosine`.
-        plateau_factor, plateau_patience: under `plateau`, the learning rate is
-            multiplied by the factor when the validation loss has not improved for
-            so many epochs.
-        warmup_epochs: under `cosine`, epochs over which it first rises from 0.
-        restart_epochs: under `cosine`, the epochs after which it goes down from the
-            top once more (SGDR, Loshchilov and Hutter, 2017).
-        min_learning_rate: where it ends, under either.
-        encoder_lr_factor: the encoder's learning rate as a share of the rest's.
-        ema: decay per step of the moving average of the weights, which is what is
-            validated and saved; 0: the weights themselves.
-        loss: `lgps`, `pvtseg` or `structure` (PraNet's).
-        monitor: validation value that picks the best checkpoint; `last`: the last
-            epoch is the best.
-        early_stop_patience: epochs without a better monitored value; 0: never.
-        augmentation: name in `data.augment.AUGMENTATIONS`.
-        bn_momentum: of every batch normalisation; 0: as the layers are built.
-        freeze_encoder_bn: keep the encoder's batch normalisations as loaded.
-        bn_recalibrate: training images over which batch normalisation statistics are
-            re-estimated before each validation; 0 keeps the moving averages.
-        seed: of order, augmentation, split and initial weights.
-    """
+# LGPS's released training script. Not published are the seed, augmentation on the fly
+# (published: once, at preprocessing) and re-estimated statistics (published: none).
+LGPS = TrainingOptions()
 
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    beta_1: float
-    clipvalue: float
-    schedule: str
-    plateau_factor: float
-    plateau_patience: int
-    warmup_epochs: int
-    restart_epochs: list[int]
-    min_learning_rate: float
-    encoder_lr_factor: float
-    ema: float
-    loss: str
-    monitor: str
-    early_stop_patience: int
-    augmentation: str
-    bn_momentum: float
-    freeze_encoder_bn: bool
-    bn_recalibrate: int
-    seed: int
-
-
-RECIPES = {
-    # LGPS's released training script. Not published: the seed; augmentation on the
-    # fly (published: once, at preprocessing); re-estimated statistics (published: 0).
-    "lgps": Recipe(
-        epochs=200,
-        batch_size=16,
-        learning_rate=3e-4,
-        beta_1=0.5,
-        clipvalue=1.0,
-        schedule="plateau",
-        plateau_factor=0.5,
-        plateau_patience=3,
-        warmup_epochs=0,
-        restart_epochs=[],
-        min_learning_rate=1e-6,
-        encoder_lr_factor=1.0,
-        ema=0.0,
-        loss="lgps",
-        monitor="val_loss",
-        early_stop_patience=0,
-        augmentation="lgps",
-        bn_momentum=0.0,
-        freeze_encoder_bn=False,
-        bn_recalibrate=256,
-        seed=42,
-    ),
+PUBLISHED = {
+    "lgps": LGPS,
     # PVTSeg's released training script.
-    "pvtseg": Recipe(
+    "pvtseg": replace(
+        LGPS,
+        model="pvtseg",
         epochs=500,
-        batch_size=16,
         learning_rate=1e-4,
         beta_1=0.9,
         clipvalue=0.0,
-        schedule="plateau",
         plateau_factor=0.1,
         plateau_patience=5,
-        warmup_epochs=0,
-        restart_epochs=[],
         min_learning_rate=0.0,
-        encoder_lr_factor=1.0,
-        ema=0.0,
         loss="pvtseg",
         monitor="val_dice",
         early_stop_patience=50,
         augmentation="pvtseg",
-        bn_momentum=0.0,
-        freeze_encoder_bn=False,
         bn_recalibrate=0,
-        seed=42,
     ),
 }
 
-# `--recipe best`: what the shipped weights were trained with (`make train-best`).
-# The search shows the loss to help; the rest is common practice (docs/recipe.md).
-# Where a stage ends, the averaged weights take the place of the others.
-BEST_CHANGES = {
+# `--recipe best`: what the shipped weights were trained with (`make train-best`). The
+# search shows the loss to help; the rest is common practice (docs/recipe.md).
+BEST = {
     "lgps": {
-        "stages": [[128, 38], [192, 12], [256, 10], [256, 40]],
+        "stages": (
+            Stage(38, ((128, 1.0),), average_at_end=True),
+            Stage(12, ((192, 1.0),), average_at_end=True),
+            Stage(10, ((256, 1.0),), average_at_end=True),
+            Stage(40, ((256, 1.0),), average_at_end=True),
+        ),
+        "epochs": 100,
         "learning_rate": 1e-3,
         "beta_1": 0.9,
         "schedule": "cosine",
         "warmup_epochs": 2,
-        "restart_epochs": [60],
+        "restart_epochs": (60,),
         "min_learning_rate": 1e-5,
         "ema": 0.995,
         "loss": "structure",
         "monitor": "last",
         "augmentation": "mild",
-        "no_discriminator": True,
+        "use_discriminator": False,
     }
 }
 
-# For the drawn frames of `--demo`: minutes on two CPU cores, from random weights. The
-# discriminator is left out: at weight 0 it takes half the time and changes nothing.
-DEMO_CHANGES = {
-    "stages": None,
-    "restart_epochs": [],
+# `--demo`: minutes on two CPU cores, from random weights. The discriminator is left
+# out: at weight 0 it takes half the time and changes nothing.
+DEMO = {
+    "stages": (),
+    "restart_epochs": (),
     "epochs": 25,
     "batch_size": 8,
     "learning_rate": 1e-3,
     "bn_recalibrate": 96,
-    "no_discriminator": True,
+    "use_discriminator": False,
 }
+
+
+def new_options(given: Mapping[str, Any]) -> TrainingOptions:
+    """Completes the given values from the model's recipe.
+
+    Args:
+        given: field name → value, of the flags on the command line.
+
+    Raises:
+        UserError: when there is no prepared dataset to train on, or a flag does not
+            belong to the model or contradicts another.
+    """
+    model = given.get("model", LGPS.model)
+    options = PUBLISHED[model]
+    _refuse_foreign(model, given)
+    changes: dict[str, Any] = {}
+    if given.get("recipe") == "best":
+        if model not in BEST:
+            raise UserError(f"There is no --recipe best for --model {model}")
+        changes |= BEST[model]
+    if given.get("demo"):
+        changes |= DEMO | {"data_path": (str(shown(DEMO_PATH)),)}
+    if given.get("adversarial_weight") or "crf" in given:
+        if given.get("use_discriminator") is False:
+            raise UserError("--no_discriminator leaves nothing for its other flags")
+        changes["use_discriminator"] = True
+    changes |= {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in given.items()
+    }
+    if changes.get("stages"):
+        if "epochs" in given:
+            raise UserError(
+                "--stages (--recipe best has them) takes the place of --epochs; give "
+                "--stages SIZE:EPOCHS instead"
+            )
+        changes["epochs"] = sum(stage.epochs for stage in changes["stages"])
+        changes.setdefault("early_stop_patience", 0)
+    if changes.get("encoder_weights") == "none":
+        changes["encoder_weights"] = None
+    if not changes.get("data_path"):
+        changes["data_path"] = found_datasets()
+    return replace(options, **changes)
+
+
+def _refuse_foreign(model: str, given: Mapping[str, Any]) -> None:
+    foreign = [
+        flag_of(one.name, one.default)
+        for one in fields(TrainingOptions)
+        if one.name in given and one.metadata["model"] not in (None, model)
+    ]
+    if foreign:
+        raise UserError(f"{', '.join(foreign)} does not belong to --model {model}")
+
+
+def found_datasets() -> tuple[str, ...]:
+    """The prepared datasets under `data/`, without the drawn one.
+
+    Raises:
+        UserError: there is none.
+    """
+    folders = [p for p in sorted(DATA.glob("*/")) if p != DEMO_PATH and is_prepared(p)]
+    if not folders:
+        raise UserError(
+            "No prepared dataset under data/. Prepare one with `python "
+            "Preprocess_SEG.py` or `python Preprocess_CVC_CliniCDB.py`, give its place "
+            "with --data_path, or train on drawn frames with --demo"
+        )
+    return tuple(str(shown(folder)) for folder in folders)
+
+
+def run_folder(name: str | None, out_dir: str | None, default_name: str) -> RunFolder:
+    """The folder of a run: `runs/NAME`, OUT_DIR, or OUT_DIR/NAME when both are given.
+
+    Args:
+        name: the run's name, or None.
+        out_dir: the folder asked for, or None.
+        default_name: used when neither is given.
+    """
+    if out_dir and not name:
+        return RunFolder(out_dir)
+    root = Path(out_dir) if out_dir else shown(ROOT / "runs")
+    return RunFolder(root / (name or default_name))
+
+
+def default_name(given: Mapping[str, Any]) -> str:
+    """A name for a run without one: `demo`, or model and time."""
+    if given.get("demo"):
+        return "demo"
+    return time.strftime(f"{given.get('model', LGPS.model)}_%Y%m%d_%H%M%S")
+
+
+def shown(path: Path) -> Path:
+    """A path relative to the working directory where it lies within."""
+    relative = Path(os.path.relpath(path))
+    return path if relative.parts[:1] == ("..",) else relative

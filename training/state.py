@@ -17,8 +17,6 @@ import keras
 from cli.command import UserError
 from cli.files import replacing
 
-STATE_FILE = "state.h5"
-
 # What each Keras callback counts between epochs.
 CALLBACK_COUNTERS = {
     keras.callbacks.ReduceLROnPlateau: ("wait", "best", "cooldown_counter"),
@@ -110,13 +108,14 @@ def callback_counters(
 ) -> dict[str, dict[str, float]]:
     """What the Keras callbacks in a list have counted so far."""
     return {
-        type(callback).__name__: {
+        kind.__name__: {
             name: float(getattr(callback, name))
-            for name in CALLBACK_COUNTERS[type(callback)]
+            for name in names
             if getattr(callback, name, None) is not None
         }
         for callback in callbacks
-        if type(callback) in CALLBACK_COUNTERS
+        for kind, names in CALLBACK_COUNTERS.items()
+        if isinstance(callback, kind)
     }
 
 
@@ -125,5 +124,7 @@ def restore_counters(
 ) -> None:
     """Puts back what `callback_counters` gave, after training has begun."""
     for callback in callbacks:
-        for name, value in counters.get(type(callback).__name__, {}).items():
-            setattr(callback, name, value)
+        for kind in CALLBACK_COUNTERS:
+            if isinstance(callback, kind):
+                for name, value in counters.get(kind.__name__, {}).items():
+                    setattr(callback, name, value)

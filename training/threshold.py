@@ -1,13 +1,12 @@
 """Chooses the probability threshold of a checkpoint on its validation samples."""
 
-from typing import Any
-
 import numpy as np
 import tensorflow as tf
 
 from data.pipeline import evaluation_dataset
 from data.samples import Samples
 from models.checkpoints import Checkpoint
+from models.run_folder import Validation
 from training.metrics import THRESHOLD, per_image_dice
 
 THRESHOLDS = np.arange(1, 20) / 20  # 0.05, 0.1, … 0.95
@@ -15,7 +14,7 @@ THRESHOLDS = np.arange(1, 20) / 20  # 0.05, 0.1, … 0.95
 
 def choose_threshold(
     checkpoint: Checkpoint, samples: Samples, batch_size: int
-) -> dict[str, Any]:
+) -> Validation:
     """Sweeps thresholds for the best mean Dice over images.
 
     Args:
@@ -24,11 +23,10 @@ def choose_threshold(
         batch_size: images per call.
 
     Returns:
-        `threshold` and its mean `dice`, `dice_at_0.5`, the number of `images`, and
-        `per_image`: for each its name, its group and its Dice at 0.5.
+        The threshold, its mean Dice, and each image's Dice at 0.5.
     """
     dataset = evaluation_dataset(
-        samples, checkpoint.convention, checkpoint.image_size, batch_size
+        samples, checkpoint.convention.prepare, checkpoint.image_size, batch_size
     )
     forward = tf.function(lambda images: checkpoint.model(images, training=False))
     rows = []  # (B, thresholds) of each batch
@@ -39,13 +37,12 @@ def choose_threshold(
     dice = table.mean(axis=0)
     best = int(np.argmax(dice))
     middle = int(np.argmin(abs(THRESHOLDS - THRESHOLD)))
-    per_image = zip(
-        samples.names, samples.groups, table[:, middle].tolist(), strict=True
+    return Validation(
+        threshold=float(THRESHOLDS[best]),
+        dice=float(dice[best]),
+        dice_at_half=float(dice[middle]),
+        images=len(samples),
+        per_image=list(
+            zip(samples.names, samples.groups, table[:, middle].tolist(), strict=True)
+        ),
     )
-    return {
-        "threshold": float(THRESHOLDS[best]),
-        "dice": float(dice[best]),
-        "dice_at_0.5": float(dice[middle]),
-        "images": len(samples),
-        "per_image": [list(row) for row in per_image],
-    }
