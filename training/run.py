@@ -205,8 +205,8 @@ def train(
             trainer.fit(
                 training_dataset(
                     train_samples,
-                    spec,
-                    size,
+                    spec.prepare,
+                    {size: 1.0},
                     options["batch_size"],
                     AUGMENTATIONS[options["augmentation"]],
                     options["seed"],
@@ -215,7 +215,7 @@ def train(
                     full_batches=several,
                 ),
                 validation_data=evaluation_dataset(
-                    val_samples, spec, size, options["batch_size"], several
+                    val_samples, spec.prepare, size, options["batch_size"], several
                 ),
                 steps_per_epoch=steps,
                 initial_epoch=done,
@@ -360,8 +360,8 @@ def recalibration_images(
     some = samples.subset(order[: options["bn_recalibrate"]])
     batches = training_dataset(
         some,
-        IMAGE_CONVENTIONS[options["model"]],
-        image_size,
+        IMAGE_CONVENTIONS[options["model"]].prepare,
+        {image_size: 1.0},
         options["batch_size"],
         AUGMENTATIONS[options["augmentation"]],
         options["seed"],

@@ -28,7 +28,7 @@ def choose_threshold(
         `per_image`: for each its name, its group and its Dice at 0.5.
     """
     dataset = evaluation_dataset(
-        samples, checkpoint.convention, checkpoint.image_size, batch_size
+        samples, checkpoint.convention.prepare, checkpoint.image_size, batch_size
     )
     forward = tf.function(lambda images: checkpoint.model(images, training=False))
     rows = []  # (B, thresholds) of each batch
