@@ -151,6 +151,15 @@ def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return (grey > MASK_THRESHOLD).astype(np.uint8)
 
 
+def resize_pair(
+    image: np.ndarray, mask: np.ndarray, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Resizes a `(h, w, 3)` image and its `(h, w, 1)` mask to `size` = (H, W)."""
+    if image.shape[:2] == tuple(size):
+        return image, mask
+    return resize_image(image, size), resize_mask(mask[..., 0], size)[..., None]
+
+
 def _resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """By area averages when shrinking, so that no detail aliases; else bilinear."""
     height, width = size

@@ -4,16 +4,22 @@ Order and augmentation are functions of (seed, epoch, sample) alone: a run resum
 epoch k sees exactly what an uninterrupted run would have seen from there on.
 """
 
+import functools
 import math
+from collections.abc import Callable, Mapping
 
 import cv2
 import numpy as np
 import tensorflow as tf
 
 from data.augment import Augmentation, augment
-from data.images import resize_image, resize_mask
+from data.images import resize_pair
+from data.recolour import LabStatistics, lab_statistics
 from data.samples import Samples
-from models.image_convention import ImageConvention
+
+Size = tuple[int, int]  # (H, W), pixels
+# Tells the generator of a batch's size from those of its samples.
+SIZE_STREAM = 1
 
 
 def steps_per_epoch(samples: Samples, batch_size: int) -> int:
@@ -23,8 +29,8 @@ def steps_per_epoch(samples: Samples, batch_size: int) -> int:
 
 def training_dataset(
     samples: Samples,
-    convention: ImageConvention,
-    image_size: tuple[int, int],
+    prepare: Callable[[tf.Tensor], tf.Tensor],
+    sizes: Mapping[Size, float],
     batch_size: int,
     augmentation: Augmentation,
     seed: int,
@@ -36,11 +42,13 @@ def training_dataset(
 
     Args:
         samples: what to train on; read from disk sample by sample.
-        convention: how the model's input is prepared.
-        image_size: `(H, W)` to train at, pixels.
+        prepare: turns `(B, H, W, 3)` float32 RGB images in [0, 255] into the model's
+            input, as `models.image_convention.ImageConvention.prepare` does.
+        sizes: each `(H, W)` to train at, pixels, with its share of the batches; the
+            shares need not sum to 1. All images of a batch have one size.
         batch_size: images per batch; the last batch of an epoch may be smaller.
         augmentation: what may happen to a sample.
-        seed: makes order and augmentation.
+        seed: makes order, sizes and augmentation.
         shuffle: whether each epoch has its own order.
         first_epoch: number of the first epoch, from 0.
         full_batches: fill an epoch's last batch up with its first samples, so that
@@ -48,13 +56,39 @@ def training_dataset(
 
     Returns:
         Dataset of `(B, H, W, 3)` float32 prepared images and `(B, H, W, 1)` float32
-        masks 0/1; `steps_per_epoch` batches make an epoch.
-    """
+        masks 0/1; `steps_per_epoch` batches make an epoch. H and W are None in its
+        element spec when there are several sizes.
 
-    def load(epoch: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        image, mask = load_sample(samples, int(index), image_size)
-        rng = np.random.default_rng([seed, int(epoch), int(index)])
-        return augment(image, mask, augmentation, rng)
+    Raises:
+        ValueError: when there is no size, or a share is not positive.
+    """
+    if not sizes or min(sizes.values()) <= 0:
+        raise ValueError(
+            "Argument `sizes` must give each size a share above 0. "
+            f"Received: sizes={sizes}"
+        )
+    shares = np.array(list(sizes.values())) / sum(sizes.values())
+
+    @functools.cache
+    def colours(index: int) -> LabStatistics:
+        return lab_statistics(samples.batch([index])[0][0])
+
+    def draw_donor(rng: np.random.Generator) -> LabStatistics:
+        return colours(int(rng.integers(len(samples))))
+
+    def load_batch(
+        epoch: np.ndarray, step: np.ndarray, indices: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng([seed, int(epoch), int(step), SIZE_STREAM])
+        size = list(sizes)[rng.choice(len(sizes), p=shares)]
+        pairs = []
+        for index in indices.tolist():
+            images, masks = samples.batch([index])
+            rng = np.random.default_rng([seed, int(epoch), index])
+            pairs.append(
+                augment(images[0], masks[0], augmentation, rng, size, draw_donor)
+            )
+        return _stack(pairs)
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         order = tf.range(len(samples), dtype=tf.int64)
@@ -62,39 +96,39 @@ def training_dataset(
             order = tf.random.experimental.stateless_shuffle(order, seed=[seed, epoch])
         if full_batches:
             order = _fill_up(order, batch_size)
-        dataset = tf.data.Dataset.from_tensor_slices(order)
-        dataset = dataset.map(lambda index: (epoch, index))
-        return dataset.batch(batch_size)
+        batches = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+        return batches.enumerate().map(lambda step, indices: (epoch, step, indices))
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
-    return _batches(epochs.flat_map(one_epoch), load, convention, image_size)
+    static_size = next(iter(sizes)) if len(sizes) == 1 else (None, None)
+    return _batches(epochs.flat_map(one_epoch), load_batch, prepare, static_size)
 
 
 def evaluation_dataset(
     samples: Samples,
-    convention: ImageConvention,
-    image_size: tuple[int, int],
+    prepare: Callable[[tf.Tensor], tf.Tensor],
+    image_size: Size,
     batch_size: int,
     full_batches: bool = False,
 ) -> tf.data.Dataset:
     """One pass over the samples in order, unchanged but for their size.
 
     Args:
-        samples, convention, image_size, batch_size, full_batches: as in
-            `training_dataset`.
+        samples, prepare, batch_size, full_batches: as in `training_dataset`.
+        image_size: `(H, W)` of all batches, pixels.
 
     Returns:
         Dataset of `(B, H, W, 3)` prepared images and `(B, H, W, 1)` masks, float32.
     """
 
-    def load(_: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return load_sample(samples, int(index), image_size)
+    def load_batch(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return _stack([load_sample(samples, i, image_size) for i in indices.tolist()])
 
     order = tf.range(len(samples), dtype=tf.int64)
     if full_batches:
         order = _fill_up(order, batch_size)
-    indices = tf.data.Dataset.from_tensor_slices((order, order))
-    return _batches(indices.batch(batch_size), load, convention, image_size)
+    batches = tf.data.Dataset.from_tensor_slices((order,)).batch(batch_size)
+    return _batches(batches, load_batch, prepare, image_size)
 
 
 def _fill_up(order: tf.Tensor, batch_size: int) -> tf.Tensor:
@@ -105,38 +139,36 @@ def _fill_up(order: tf.Tensor, batch_size: int) -> tf.Tensor:
 
 
 def load_sample(
-    samples: Samples, index: int, image_size: tuple[int, int]
+    samples: Samples, index: int, image_size: Size
 ) -> tuple[np.ndarray, np.ndarray]:
     """One sample at a size: uint8 `(H, W, 3)` RGB and uint8 `(H, W, 1)` 0/1."""
     images, masks = samples.batch([index])
-    image, mask = images[0], masks[0]
-    if tuple(image_size) != image.shape[:2]:
-        image = resize_image(image, image_size)
-        mask = resize_mask(mask[..., 0], image_size)[..., None]
-    return image, mask
+    return resize_pair(images[0], masks[0], image_size)
+
+
+def _stack(
+    pairs: list[tuple[np.ndarray, np.ndarray]],
+) -> tuple[np.ndarray, np.ndarray]:
+    images, masks = zip(*pairs, strict=True)
+    return np.stack(images), np.stack(masks)
 
 
 def _batches(
-    index_batches: tf.data.Dataset, load, convention: ImageConvention, image_size
+    keys: tf.data.Dataset,
+    load_batch: Callable[..., tuple[np.ndarray, np.ndarray]],
+    prepare: Callable[[tf.Tensor], tf.Tensor],
+    static_size: tuple[int | None, int | None],
 ) -> tf.data.Dataset:
-    """Turns batches of (epoch, index) into batches of prepared images and masks."""
-    cv2.setNumThreads(1)  # tf.data runs several samples at once already
+    """Turns what names a batch's samples into prepared images and masks."""
+    cv2.setNumThreads(1)  # tf.data runs several batches at once already
 
-    def load_batch(epochs, indices):
-        pairs = [load(e, i) for e, i in zip(epochs, indices, strict=True)]
-        images, masks = zip(*pairs, strict=True)
-        return np.stack(images), np.stack(masks)
+    def load(*key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        images, masks = tf.numpy_function(load_batch, key, (tf.uint8, tf.uint8))
+        images = tf.ensure_shape(images, (None, *static_size, 3))
+        masks = tf.ensure_shape(masks, (None, *static_size, 1))
+        return prepare(tf.cast(images, tf.float32)), tf.cast(masks, tf.float32)
 
-    def prepare(epochs: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        images, masks = tf.numpy_function(
-            load_batch, (epochs, indices), (tf.uint8, tf.uint8)
-        )
-        images = tf.ensure_shape(images, (None, *image_size, 3))
-        masks = tf.ensure_shape(masks, (None, *image_size, 1))
-        images = convention.prepare(tf.cast(images, tf.float32))
-        return images, tf.cast(masks, tf.float32)
-
-    dataset = index_batches.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = keys.map(load, num_parallel_calls=tf.data.AUTOTUNE)
     # The functions above cannot be shipped to other workers as files would be.
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = (

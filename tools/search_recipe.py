@@ -44,7 +44,6 @@ ARMS = {
     "base": {},
     "structure loss": {"loss": "structure"},
     "augmentation lgps": {"augmentation": "lgps"},
-    "augmentation wide": {"augmentation": "wide"},
     "published recipe": {
         name: None for name in BASE if name not in ("no_discriminator", "monitor")
     },

@@ -41,8 +41,8 @@ class FakeSet:
 
 def dataset(part: FakeSet | None = None, **changes):
     options = {
-        "convention": LGPS,
-        "image_size": SIZE,
+        "prepare": LGPS.prepare,
+        "sizes": {SIZE: 1},
         "batch_size": BATCH,
         "augmentation": AUGMENTATIONS["none"],
         "seed": 5,
@@ -92,8 +92,8 @@ def test_shapes_types_and_range():
 
 def test_pvtseg_gets_bgr():
     spec = IMAGE_CONVENTIONS["pvtseg"]
-    (batches,) = epochs(1, convention=spec)
-    evaluated = evaluation_dataset(Samples([FakeSet()]), spec, SIZE, BATCH)
+    (batches,) = epochs(1, prepare=spec.prepare)
+    evaluated = evaluation_dataset(Samples([FakeSet()]), spec.prepare, SIZE, BATCH)
     for images, _ in (*batches, *evaluated.as_numpy_iterator()):
         np.testing.assert_allclose(images[..., 2], 200 / 255, atol=1e-6)  # red last
         assert images[..., 0].max() <= 6 / 255 + 1e-6  # the sample's number in blue
@@ -147,7 +147,7 @@ def test_without_shuffling_samples_come_in_order():
 
 
 def test_training_resizes_image_and_mask():
-    images, masks = epochs(1, image_size=(32, 32))[0][0]
+    images, masks = epochs(1, sizes={(32, 32): 1})[0][0]
     assert images.shape == (3, 32, 32, 3) and masks.shape == (3, 32, 32, 1)
     assert set(np.unique(masks)) == {0, 1}
     # The quarter that is foreground stays one.
@@ -157,7 +157,9 @@ def test_training_resizes_image_and_mask():
 def test_evaluation_is_one_ordered_pass():
     part = FakeSet()
     batches = list(
-        evaluation_dataset(Samples([part]), LGPS, SIZE, BATCH).as_numpy_iterator()
+        evaluation_dataset(
+            Samples([part]), LGPS.prepare, SIZE, BATCH
+        ).as_numpy_iterator()
     )
     assert [len(images) for images, _ in batches] == [3, 3, 1]
     assert members(batches) == list(range(COUNT))
@@ -169,7 +171,7 @@ def test_evaluation_is_one_ordered_pass():
 def test_samples_are_read_as_they_are_asked_for():
     part = FakeSet(count=2000)
     training = dataset(part)
-    evaluation = evaluation_dataset(Samples([part]), LGPS, SIZE, BATCH)
+    evaluation = evaluation_dataset(Samples([part]), LGPS.prepare, SIZE, BATCH)
     assert part.reads == []
     next(iter(training))
     next(iter(evaluation))
