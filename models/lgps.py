@@ -11,6 +11,7 @@ from pathlib import Path
 import h5py
 import keras
 
+ENCODER_NAME = "encoder"
 # Encoder features in the published output order: layer, stride, channels.
 ENCODER_FEATURES = (
     ("block_13_expand_relu", 16, 576),
@@ -18,8 +19,14 @@ ENCODER_FEATURES = (
     ("block_3_expand_relu", 4, 144),
     ("block_6_expand_relu", 8, 192),
 )
-DECODER_FILTERS = (256, 128, 64)  # at strides 8, 4, 2
-BOTTLENECK_FILTERS = 576
+# The residual SE blocks, in order: the last layer of each, and its stride.
+DECODER_BLOCKS = (
+    ("bottleneck", 16),
+    ("decoder_8", 8),
+    ("decoder_4", 4),
+    ("decoder_2", 2),
+)
+BLOCK_FILTERS = (576, 256, 128, 64)
 RESIDUAL_REDUCTION = 4
 SE_REDUCTION = 16
 
@@ -44,7 +51,8 @@ def build_lgps(
 
     Returns:
         Functional model, `(B, H, W, 3)` RGB in [-1, 1] → `(B, H, W, 1)` float32
-        probabilities. 1,084,961 parameters with SE, 1,081,425 without.
+        probabilities. 1,084,961 parameters with SE, 1,081,425 without. The layers
+        that `DECODER_BLOCKS` names give the blocks' feature maps.
 
     Raises:
         ValueError: when encoder weights cannot be had or do not fit.
@@ -53,14 +61,20 @@ def build_lgps(
     encoder = build_encoder(input_shape, encoder_weights)
     bottleneck, skip_2, skip_4, skip_8 = encoder(inputs)
 
-    x = residual_se_block(bottleneck, BOTTLENECK_FILTERS, use_se)  # (B, H/16, W/16)
-    for skip, filters in zip((skip_8, skip_4, skip_2), DECODER_FILTERS, strict=True):
-        x = keras.layers.UpSampling2D(2, interpolation="bilinear")(x)
-        x = keras.layers.Concatenate()([x, skip])
-        x = residual_se_block(x, filters, use_se)
-    x = keras.layers.UpSampling2D(2, interpolation="bilinear")(x)  # (B, H, W, 16)
+    x = bottleneck  # (B, H/16, W/16, 576)
+    skips = (None, skip_8, skip_4, skip_2)
+    for (name, _), filters, skip in zip(
+        DECODER_BLOCKS, BLOCK_FILTERS, skips, strict=True
+    ):
+        if skip is not None:
+            x = upsample(x, f"{name}_upsample")
+            x = keras.layers.Concatenate(name=f"{name}_concat")([x, skip])
+        x = residual_se_block(x, filters, name, use_se)
+    x = upsample(x, "probability_upsample")  # (B, H, W, 16)
     # float32 whatever the policy: probabilities near 0 and 1 feed a logarithm.
-    outputs = keras.layers.Conv2D(1, 1, activation="sigmoid", dtype="float32")(x)
+    outputs = keras.layers.Conv2D(
+        1, 1, activation="sigmoid", dtype="float32", name="probability"
+    )(x)
     return keras.Model(inputs, outputs, name="lgps")
 
 
@@ -106,7 +120,7 @@ def build_encoder(
 
 def _cut_encoder(mobilenet: keras.Model) -> keras.Model:
     outputs = [mobilenet.get_layer(name).output for name, _, _ in ENCODER_FEATURES]
-    return keras.Model(mobilenet.input, outputs)
+    return keras.Model(mobilenet.input, outputs, name=ENCODER_NAME)
 
 
 def load_encoder_weights(encoder: keras.Model, path: str | Path) -> None:
@@ -144,14 +158,20 @@ def load_encoder_weights(encoder: keras.Model, path: str | Path) -> None:
         ) from error
 
 
+def upsample(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    """Bilinear upsampling: `(B, h, w, C)` → `(B, 2h, 2w, C)`."""
+    return keras.layers.UpSampling2D(2, interpolation="bilinear", name=name)(x)
+
+
 def residual_se_block(
-    x: keras.KerasTensor, filters: int, use_se: bool = True
+    x: keras.KerasTensor, filters: int, name: str, use_se: bool = True
 ) -> keras.KerasTensor:
     """Residual block with squeeze-and-excitation ("ReSE").
 
     Args:
         x: `(B, H, W, C)`.
         filters: the block's nominal width F; its output has F/4 channels.
+        name: the name of its last layer; the others' names begin with it.
         use_se: whether the channels are reweighted at the end.
 
     Returns:
@@ -159,27 +179,37 @@ def residual_se_block(
     """
     width = filters // RESIDUAL_REDUCTION
     shortcut = x
-    y = keras.layers.Conv2D(width, 1)(x)
-    y = keras.layers.BatchNormalization()(y)
-    y = keras.layers.ReLU()(y)
-    y = keras.layers.Conv2D(width, 3, padding="same")(y)
-    y = keras.layers.BatchNormalization()(y)
+    y = keras.layers.Conv2D(width, 1, name=f"{name}_conv1")(x)
+    y = keras.layers.BatchNormalization(name=f"{name}_norm1")(y)
+    y = keras.layers.ReLU(name=f"{name}_relu1")(y)
+    y = keras.layers.Conv2D(width, 3, padding="same", name=f"{name}_conv2")(y)
+    y = keras.layers.BatchNormalization(name=f"{name}_norm2")(y)
     if x.shape[-1] != width:
-        shortcut = keras.layers.Conv2D(width, 1)(x)
-        shortcut = keras.layers.BatchNormalization()(shortcut)
-    y = keras.layers.Add()([shortcut, y])
-    y = keras.layers.ReLU()(y)
-    return squeeze_excite(y) if use_se else y
+        shortcut = keras.layers.Conv2D(width, 1, name=f"{name}_shortcut")(x)
+        shortcut = keras.layers.BatchNormalization(name=f"{name}_shortcut_norm")(
+            shortcut
+        )
+    y = keras.layers.Add(name=f"{name}_add")([shortcut, y])
+    y = keras.layers.ReLU(name=f"{name}_relu2" if use_se else name)(y)
+    return squeeze_excite(y, name) if use_se else y
 
 
-def squeeze_excite(x: keras.KerasTensor) -> keras.KerasTensor:
+def squeeze_excite(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     """Reweights the channels of `(B, H, W, C)` by a gate in (0, 1) (arXiv 1709.01507).
 
     The gate is `sigmoid(Dense(relu(Dense(mean over H, W))))`, C // 16 units inside.
+
+    Args:
+        x: `(B, H, W, C)`.
+        name: the name of the last layer; the others' names begin with it.
     """
     channels = x.shape[-1]
-    gate = keras.layers.GlobalAveragePooling2D()(x)
-    gate = keras.layers.Dense(max(channels // SE_REDUCTION, 1), activation="relu")(gate)
-    gate = keras.layers.Dense(channels, activation="sigmoid")(gate)
-    gate = keras.layers.Reshape((1, 1, channels))(gate)
-    return keras.layers.Multiply()([x, gate])
+    gate = keras.layers.GlobalAveragePooling2D(name=f"{name}_gate_mean")(x)
+    gate = keras.layers.Dense(
+        max(channels // SE_REDUCTION, 1), activation="relu", name=f"{name}_gate_reduce"
+    )(gate)
+    gate = keras.layers.Dense(
+        channels, activation="sigmoid", name=f"{name}_gate_expand"
+    )(gate)
+    gate = keras.layers.Reshape((1, 1, channels), name=f"{name}_gate")(gate)
+    return keras.layers.Multiply(name=name)([x, gate])

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from models import build_model
-from models.lgps import build_encoder, load_encoder_weights
+from models.lgps import DECODER_BLOCKS, build_encoder, load_encoder_weights
 
 IMAGENET_FILE = (
     Path(__file__).parents[3]
@@ -66,6 +66,21 @@ def test_published_number_of_parameters(model):
     plain = build_model("lgps", (None, None, 3), use_se=False)
     assert plain.count_params() == 1_081_425
     assert trainable(plain) == 1_062_609
+
+
+@pytest.mark.parametrize("use_se", [True, False])
+def test_blocks_are_found_by_name(use_se):
+    model = build_model("lgps", (64, 32, 3), use_se=use_se)
+    for (name, stride), channels in zip(DECODER_BLOCKS, (144, 64, 32, 16), strict=True):
+        output = model.get_layer(name).output
+        assert output.shape == (None, 64 // stride, 32 // stride, channels)
+        (conv, norm) = (
+            model.get_layer(f"{name}_{part}") for part in ("conv1", "norm1")
+        )
+        assert norm.input is conv.output
+        (consumer,) = model.get_layer(name)._outbound_nodes
+        assert not consumer.operation.name.startswith(name)  # nothing of it follows
+    assert model.get_layer("probability").output is model.output
 
 
 def test_any_size_divisible_by_16(model):
