@@ -1,124 +1,158 @@
-"""Compares LGPS training recipes under one small budget, on validation images only.
+"""Compares LGPS training recipes under one budget, on images that are not reported.
 
     python -m tools.search_recipe --data_path data/Kvasir-SEG data/CVC-ClinicDB \\
-        --encoder_weights mobilenet_v2_imagenet.weights.h5
+        --external data/BKAI-IGH-500 --encoder_weights imagenet
 
 Each arm changes one thing of the base and is trained once per seed; the seed also
-draws the validation part (whole video sequences), which arms of one seed share. Runs
-that are finished are not repeated: stop it at any time and start it again. Prints a
-Markdown table of what is there, with 95 % bootstrap intervals of the difference to
-the base over whole sequences.
+draws the validation part (whole video sequences), which arms of one seed share. A run
+is scored by protocol `pranet` on that part and on the external sets, which it never
+saw; the mean over the sets counts. Finished runs are not repeated: stop it at any time
+and start it again. Prints a Markdown table of what is there, with 95 % bootstrap
+intervals of the difference to the base over whole sequences.
 """
 
 import argparse
-import json
+import csv
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from cli.command import UserError, command_parser, run_command
+from cli.files import write_text
+from cli.ranges import AT_LEAST_ONE, number
+from data.storage import read_manifest
+from evaluation.slices import SIZE_BINS
 from evaluation.statistics import INTERVAL, cluster_weights
-from training.options import VALIDATION_FILE
+from models.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT_DIR = ROOT / "runs" / "search"
-EPOCHS, IMAGE_SIZE = 5, 128
+SCORE = "pranet.mean_dice"
+VALIDATION_SET = "validation"
+SIZES = "128=20,160=40,192=40"  # mean 168 pixels
 BASE = {
+    "stages": [f"{SIZES}:25"],
+    "image_size": 192,
+    "augmentation": "strong",
+    "loss": "structure_dice",
+    "deep_supervision": True,
     "schedule": "cosine",
-    "warmup_epochs": 1,
+    "warmup_epochs": 2,
     "learning_rate": 1e-3,
     "min_learning_rate": 1e-5,
     "beta_1": 0.9,
-    "augmentation": "mild",
-    "ema": 0.98,
+    "weight_decay": 1e-2,
+    "clipvalue": 0,
+    "clipnorm": 5,
+    "ema": 0.995,
     "monitor": "last",
     "no_discriminator": True,
 }
-ADVERSARIAL = {"no_discriminator": False}
-# What each arm changes of the base; None: takes the published value.
+# What each arm changes of the base.
 ARMS = {
     "base": {},
-    "structure loss": {"loss": "structure"},
-    "augmentation lgps": {"augmentation": "lgps"},
-    "published recipe": {
-        name: None for name in BASE if name not in ("no_discriminator", "monitor")
+    "half-way": {"augmentation": "halfway"},
+    "mild": {"augmentation": "mild"},
+    "strong, mild in the last quarter": {
+        "stages": [f"{SIZES}:19", f"{SIZES}:6:mild"],
     },
-    "weights not averaged": {"ema": None},
-    "encoder at 0.3 of the rate": {"encoder_lr_factor": 0.3},
-    "plateau schedule": {
-        "schedule": None,
-        "warmup_epochs": None,
-        "min_learning_rate": None,
-    },
-    "statistics not re-estimated": {"bn_recalibrate": 0},
-    "momentum 0.99, not re-estimated": {"bn_recalibrate": 0, "bn_momentum": 0.99},
-    "momentum 0.9, not re-estimated": {"bn_recalibrate": 0, "bn_momentum": 0.9},
-    "encoder statistics frozen": {"freeze_encoder_bn": True},
-    "without squeeze-excitation": {"no_se": True},
-    "no augmentation": {"augmentation": "none"},
-    "first 96×96": {"image_size": None, "epochs": None, "stages": ["96:3", "128:2"]},
-    "adversarial 0.01, published CRF": {**ADVERSARIAL, "adversarial_weight": 0.01},
-    "adversarial 0.1, published CRF": {**ADVERSARIAL, "adversarial_weight": 0.1},
-    "adversarial 0.01, mean-field CRF": {
-        **ADVERSARIAL,
-        "adversarial_weight": 0.01,
-        "crf": "meanfield",
-    },
-    "adversarial 0.1, mean-field CRF": {
-        **ADVERSARIAL,
-        "adversarial_weight": 0.1,
-        "crf": "meanfield",
-    },
+    "published loss": {"loss": "lgps"},
+    "without Dice per image": {"loss": "structure"},
+    "without heads": {"deep_supervision": False},
+    "strong colour alone": {"augmentation": "strong_colour"},
+    "strong geometry alone": {"augmentation": "strong_geometry"},
+    "without colour exchange": {"augmentation": "strong_no_exchange"},
+    "fixed size": {"stages": ["192:25"]},
+    "without squeeze-and-excitation": {"no_se": True},
 }
 
 
+@dataclass(frozen=True)
+class Scores:
+    """Per-image scores of one run on one set: name, group, Dice and polyp's area."""
+
+    names: list[str]
+    groups: list[str]
+    dice: np.ndarray
+    areas: np.ndarray
+
+
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parses the command line."""
     parser = command_parser(__doc__)
-    parser.add_argument("--data_path", nargs="+", required=True, metavar="PATH")
-    parser.add_argument("--encoder_weights", default="imagenet")
-    parser.add_argument("--out_dir", type=Path, default=OUT_DIR)
-    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
-    parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
-    parser.add_argument("--table", action="store_true", help="train nothing more")
+    add = parser.add_argument
+    add("--data_path", nargs="+", required=True, metavar="PATH", help="prepared sets")
+    add(
+        "--external",
+        nargs="*",
+        default=[],
+        type=Path,
+        metavar="PATH",
+        help="raw datasets to score on, none of whose images is trained on",
+    )
+    add("--encoder_weights", default="imagenet")
+    add("--out_dir", type=Path, default=OUT_DIR)
+    add("--arms", nargs="+", choices=ARMS, default=list(ARMS), metavar="ARM")
+    add("--seeds", nargs="+", type=number(int), default=[0, 1])
+    add("--jobs", type=number(int, AT_LEAST_ONE), default=2, help="runs at a time")
+    add("--table", action="store_true", help="train nothing more")
     return parser.parse_args(argv)
 
 
 def main(args: argparse.Namespace) -> None:
-    """Trains what is missing, then prints the table."""
+    """Trains and scores what is missing, then prints the table."""
     if not args.table:
         jobs = [(arm, seed) for seed in args.seeds for arm in args.arms]
         with ThreadPoolExecutor(args.jobs) as pool:
-            list(pool.map(lambda job: train_arm(*job, args), jobs))
+            list(pool.map(lambda job: run_arm(*job, args), jobs))
     print(table(args.out_dir, args.arms, args.seeds))
 
 
-def folder_of(out_dir: Path, arm: str, seed: int) -> Path:
+def folder_of(out_dir: Path, arm: str, seed: int) -> RunFolder:
     """Where the run of an arm lies."""
     name = "".join(c if c.isalnum() or c == "." else "_" for c in arm)
-    return out_dir / f"{name}_{seed}"
+    return RunFolder(out_dir / f"{name}_{seed}")
 
 
-def train_arm(arm: str, seed: int, args: argparse.Namespace) -> None:
-    """Trains an arm in a process of its own, unless that is done already."""
-    folder = folder_of(args.out_dir, arm, seed)
-    if (folder / VALIDATION_FILE).is_file():
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, str(ROOT / "train.py"), "--out_dir", str(folder)]
-    if (folder / "state.h5").is_file():
-        command.append("--resume")
-    else:
-        command += ["--overwrite", "--verbose", "2", *flags(arm, seed, args)]
-    print(f"{arm}, seed {seed}: {folder}\n", end="", flush=True)  # one write a line
-    with open(folder / "output.log", "a") as log:
-        code = subprocess.call(command, stdout=log, stderr=subprocess.STDOUT)
-    if code:
-        print(f"{arm}, seed {seed}: failed, see {log.name}\n", end="", flush=True)
+def run_arm(arm: str, seed: int, args: argparse.Namespace) -> None:
+    """Trains and scores an arm in processes of their own, unless that is done."""
+    run = folder_of(args.out_dir, arm, seed)
+    run.path.mkdir(parents=True, exist_ok=True)
+    commands = []
+    if not run.validation.is_file():
+        command = ["train.py", "--out_dir", str(run)]
+        resumed = ["--resume"] if run.state.is_file() else ["--overwrite"]
+        command += resumed if run.state.is_file() else resumed + flags(arm, seed, args)
+        commands.append([*command, "--verbose", "2"])
+    print(f"{arm}, seed {seed}: {run}\n", end="", flush=True)  # one write a line
+    with open(run.path / "output.log", "a") as log:
+        for command in commands:
+            if not _succeeds(command, log):
+                print(f"{arm}, seed {seed}: failed, see {log.name}\n", end="")
+                return
+        for command in scoring_commands(run, args):
+            if not _succeeds(command, log):
+                print(f"{arm}, seed {seed}: not scored, see {log.name}\n", end="")
+                return
+
+
+def _succeeds(command: Sequence[str], log) -> bool:
+    script, *words = command
+    # With one thread a run repeats to the bit, and two runs take less time together.
+    one_thread = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+    code = subprocess.call(
+        [sys.executable, str(ROOT / script), *words],
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, **one_thread},
+    )
+    return code == 0
 
 
 def flags(arm: str, seed: int, args: argparse.Namespace) -> list[str]:
@@ -126,15 +160,13 @@ def flags(arm: str, seed: int, args: argparse.Namespace) -> list[str]:
     options = {
         "data_path": args.data_path,
         "encoder_weights": args.encoder_weights,
-        "epochs": EPOCHS,
-        "image_size": IMAGE_SIZE,
         "seed": seed,
         **BASE,
         **ARMS[arm],
     }
     words = []
     for name, value in options.items():
-        if value is None or value is False:
+        if value is False:
             continue
         words.append(f"--{name}")
         if value is not True:
@@ -142,51 +174,114 @@ def flags(arm: str, seed: int, args: argparse.Namespace) -> list[str]:
     return words
 
 
+def scoring_commands(run: RunFolder, args: argparse.Namespace) -> list[list[str]]:
+    """The `New_Test.py` commands that a trained run still lacks."""
+    commands = []
+    by_set: dict[str, list[str]] = {}
+    for name, *_ in run.read_validation().per_image:
+        dataset, image = name.split("/", 1)
+        by_set.setdefault(dataset, []).append(image)
+    sources = {m["dataset"]: m["source"] for m in map(read_manifest, args.data_path)}
+    for dataset, names in by_set.items():
+        listed = run.path / f"{VALIDATION_SET}.txt"
+        listed = listed.with_name(f"{dataset}-{listed.name}")
+        write_text(listed, "\n".join(names))
+        commands.append([sources[dataset], "--names", str(listed)])
+    commands += [[str(path)] for path in args.external]
+    scored = {file.parent.name for file in _score_files(run)}
+    head = ["New_Test.py", "--model_path", str(run.best), "--protocol", "pranet"]
+    head += ["--out_dir", str(run.path / "results"), "--data_path"]
+    return [
+        [*head, *command] for command in commands if _result_name(command) not in scored
+    ]
+
+
+def _result_name(command: Sequence[str]) -> str:
+    name = Path(command[0]).name
+    return f"{name}-{Path(command[2]).stem}" if len(command) > 1 else name
+
+
+def _score_files(run: RunFolder) -> list[Path]:
+    return sorted(run.path.glob("results/*/*/per_image.csv"))
+
+
+def finished(out_dir: Path, arm: str, seed: int) -> dict[str, Scores]:
+    """The scores of a run by set; the validation parts of all datasets are one set."""
+    parts: dict[str, list[dict]] = {}
+    for file in _score_files(folder_of(out_dir, arm, seed)):
+        name = file.parent.name
+        kind = VALIDATION_SET if name.endswith(f"-{VALIDATION_SET}") else name
+        with file.open(newline="", encoding="utf-8") as stream:
+            rows = [row | {"set": name} for row in csv.DictReader(stream)]
+        parts.setdefault(kind, []).extend(rows)
+    return {
+        kind: Scores(
+            [f"{row['set']}/{row['name']}" for row in rows],
+            [f"{row['set']}/{row['group']}" for row in rows],
+            np.array([float(row[SCORE]) for row in rows]),
+            np.array([float(row["polyp_pixels"]) for row in rows]),
+        )
+        for kind, rows in parts.items()
+    }
+
+
 def table(out_dir: Path, arms: Sequence[str], seeds: Sequence[int]) -> str:
     """The Markdown table of the runs that are finished, the most gained first."""
-    scores = {arm: finished(out_dir, arm, seeds) for arm in arms}
-    base = finished(out_dir, "base", seeds)
-    rows = [_row(arm, found, base) for arm, found in scores.items() if found]
+    base = {seed: finished(out_dir, "base", seed) for seed in seeds}
+    rows = []
+    sets = sorted({kind for scores in base.values() for kind in scores})
+    for arm in arms:
+        found = {seed: finished(out_dir, arm, seed) for seed in seeds}
+        found = {
+            seed: scores
+            for seed, scores in found.items()
+            if sets and scores.keys() >= set(sets)
+        }
+        if found:
+            rows.append(_row(arm, found, base, sets))
     if not rows:
         raise UserError(f"No finished run in {out_dir}")
     rows.sort(reverse=True)
-    head = "| Arm | Dice | by seed | less the base's | 95 % interval |"
-    return "\n".join([head, "|---|---|---|---|---|", *(row for _, row in rows)])
+    heads = ["Arm", "mean", "by seed", *sets, "small polyps", "less the base's"]
+    lines = [[*heads, "95 % interval"], ["---"] * (len(heads) + 1)]
+    return "\n".join(f"| {' | '.join(c)} |" for c in [*lines, *(r for _, r in rows)])
 
 
-def finished(
-    out_dir: Path, arm: str, seeds: Sequence[int]
-) -> dict[int, list[tuple[str, str, float]]]:
-    """Seed → name, group and Dice of each validation image, of finished runs."""
-    found = {}
-    for seed in seeds:
-        path = folder_of(out_dir, arm, seed) / VALIDATION_FILE
-        if path.is_file():
-            found[seed] = json.loads(path.read_text())["per_image"]
-    return found
-
-
-def _row(arm: str, found: dict, base: dict) -> tuple[float, str]:
-    means = [float(np.mean([dice for *_, dice in rows])) for rows in found.values()]
-    cells = [arm, f"{np.mean(means):.4f}", ", ".join(f"{mean:.4f}" for mean in means)]
-    gain = 0.0
-    shared = sorted(found.keys() & base.keys())
+def _row(
+    arm: str,
+    found: dict[int, dict[str, Scores]],
+    base: dict[int, dict[str, Scores]],
+    sets: Sequence[str],
+) -> tuple[float, list[str]]:
+    means = {
+        seed: [float(scores[kind].dice.mean()) for kind in sets]
+        for seed, scores in found.items()
+    }
+    by_seed = [float(np.mean(values)) for values in means.values()]
+    cells = [arm, f"{np.mean(by_seed):.4f}", ", ".join(f"{m:.4f}" for m in by_seed)]
+    cells += [f"{value:.4f}" for value in np.mean(list(means.values()), axis=0)]
+    every = [scores[kind] for scores in found.values() for kind in sets]
+    small = np.concatenate([s.dice[s.areas <= SIZE_BINS["small"]] for s in every])
+    cells.append(f"{small.mean():.4f}")
+    shared = [seed for seed in found if base[seed]]
     if arm == "base" or not shared:
-        cells += ["", ""]
-    else:
-        pairs = [
-            (f"{seed}/{group}", mine - its)
-            for seed in shared
-            for (_, group, mine), (_, _, its) in zip(
-                found[seed], base[seed], strict=True
-            )
-        ]
-        groups, differences = map(np.array, zip(*pairs, strict=True))
-        samples = cluster_weights(groups) @ differences
-        low, high = np.percentile(samples, INTERVAL)
-        gain = float(differences.mean())
-        cells += [f"{gain:+.4f}", f"{low:+.4f} to {high:+.4f}"]
-    return gain, f"| {' | '.join(cells)} |"
+        return 0.0, [*cells, "", ""]
+    # Every set counts the same, whatever the number of its images.
+    samples, gains = [], []
+    for kind in sets:
+        differences, groups = [], []
+        for seed in shared:
+            mine, its = found[seed][kind], base[seed][kind]
+            if mine.names != its.names:
+                raise UserError(f"{arm}, seed {seed}: other images of {kind} than base")
+            differences.append(mine.dice - its.dice)
+            groups += [f"{seed}/{group}" for group in mine.groups]
+        joined = np.concatenate(differences)
+        samples.append(cluster_weights(np.array(groups)) @ joined)
+        gains.append(joined.mean())
+    gain = float(np.mean(gains))
+    low, high = np.percentile(np.mean(samples, axis=0), INTERVAL)
+    return gain, [*cells, f"{gain:+.4f}", f"{low:+.4f} to {high:+.4f}"]
 
 
 if __name__ == "__main__":

@@ -32,12 +32,7 @@ def saved_options(run: RunFolder, given: Mapping[str, Any]) -> TrainingOptions:
         UserError: when there is no such run, it is of another version of this project,
             or a flag contradicts it.
     """
-    content = run.read_config().get("options")
-    try:
-        saved = _of_any_version(content, run)
-    except (TypeError, KeyError, AttributeError) as error:
-        message = f"{run.config} is not a run's configuration: {error}"
-        raise UserError(message) from error
+    saved = _of_any_version(run.read_config().get("options"), run)
     changeable = CHANGEABLE - ({"epochs"} if saved.is_laid_out else set())
     changed = []
     for one in fields(saved):
@@ -59,19 +54,23 @@ def _as_text(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _of_any_version(content: dict[str, Any], run: RunFolder) -> TrainingOptions:
+def _of_any_version(content: Any, run: RunFolder) -> TrainingOptions:
+    if not isinstance(content, dict) or content.get("model") not in PUBLISHED:
+        raise UserError(f"{run.config} is not a run's configuration")
     if content.keys() & NEGATED.keys():
         content = _migrated(dict(content), run)
-    if content["model"] not in PUBLISHED:
-        raise KeyError(f"model {content['model']}")
     strange = content.keys() - {one.name for one in fields(TrainingOptions)}
     if strange:
         raise UserError(
             f"{run.config} is of another version of this project, whose options differ "
             f"({', '.join(sorted(strange))}); start anew with another --name"
         )
-    # An option that was added since is off by default, as it was then.
-    return TrainingOptions.from_json(content)
+    try:
+        # An option that was added since is off by default, as it was then.
+        return TrainingOptions.from_json(content)
+    except (ValueError, TypeError, KeyError) as error:
+        message = f"{run.config} is not a run's configuration: {error}"
+        raise UserError(message) from error
 
 
 def _migrated(content: dict[str, Any], run: RunFolder) -> dict[str, Any]:
@@ -97,6 +96,6 @@ def _migrated(content: dict[str, Any], run: RunFolder) -> dict[str, Any]:
         }
         for side, epochs in content.get("stages") or []
     ]
-    for name in ("data_path", "val_data_path", "restart_epochs"):
+    for name in ("data_path", "val_data_path", "restart_epochs"):  # None: none
         content[name] = content.get(name) or []
     return content

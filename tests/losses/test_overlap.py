@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from losses import dice_loss, weighted_iou_loss
+from losses import dice_loss, dice_per_image_loss, weighted_iou_loss
 
 TRUTH = np.array([1, 1, 0, 0], "float32").reshape(1, 2, 2, 1)
 HALF = np.array([1, 0, 0, 0], "float32").reshape(1, 2, 2, 1)
@@ -103,3 +103,20 @@ def test_float16_sums_do_not_overflow():
 def test_bad_shape(loss):
     with pytest.raises(ValueError, match=r"Received: \(1, 2, 2, 1\) and \(1, 2, 2\)"):
         loss(TRUTH, TRUTH[..., 0])
+
+
+def test_dice_per_image_counts_small_polyps_as_large_ones():
+    truth = np.zeros((2, 4, 4, 1), "float32")
+    truth[0, 0, 0] = 1  # one pixel, missed
+    truth[1, :2] = 1  # eight pixels, found
+    prediction = truth.copy()
+    prediction[0] = 0
+    # (2·0 + 1) / (1 + 0 + 1) = 1/2 and (2·8 + 1) / (8 + 8 + 1) = 1
+    assert float(dice_per_image_loss(truth, prediction)) == pytest.approx(0.25)
+    # Pooled: 1 - 2·8 / (9 + 8) = 1/17
+    assert float(dice_loss(truth, prediction)) == pytest.approx(1 / 17)
+    empty = np.zeros_like(truth)
+    assert float(dice_per_image_loss(empty, empty)) == 0
+    assert float(dice_per_image_loss(truth, truth)) == pytest.approx(0)
+    with pytest.raises(ValueError, match="same shape"):
+        dice_per_image_loss(truth, truth[:1])

@@ -1,36 +1,84 @@
 """The recipe search: its table, and what it says of a run that failed."""
 
-import json
 import sys
 
-from tools.search_recipe import folder_of, parse_args, table, train_arm
+import pytest
+
+from models.run_folder import Validation
+from tools.search_recipe import (
+    folder_of,
+    parse_args,
+    run_arm,
+    scoring_commands,
+    table,
+)
 
 
 def test_failed_run_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "executable", "false")
     args = parse_args(["--data_path", "none", "--out_dir", str(tmp_path)])
-    train_arm("no augmentation", 3, args)
-    log = tmp_path / "no_augmentation_3" / "output.log"
-    assert f"no augmentation, seed 3: failed, see {log}" in capsys.readouterr().out
+    run_arm("mild", 3, args)
+    log = tmp_path / "mild_3" / "output.log"
+    assert f"mild, seed 3: failed, see {log}" in capsys.readouterr().out
+
+
+def _score(run, dataset: str, dice: list[float], area: float = 4e4) -> None:
+    folder = run.path / "results" / run.path.name / dataset
+    folder.mkdir(parents=True)
+    rows = ["name,group,polyp_pixels,pranet.mean_dice"]
+    rows += [f"i{i},g{i},{area},{value}" for i, value in enumerate(dice)]
+    (folder / "per_image.csv").write_text("\n".join(rows))
 
 
 def test_arms_are_ranked_by_what_they_gain_on_the_base_of_their_seeds(tmp_path):
     scores = {
-        ("base", 0): [0.2, 0.4],
-        ("base", 1): [0.8, 0.8],
-        ("no augmentation", 0): [0.3, 0.5],
-        ("structure loss", 0): [0.1, 0.3],
-        ("structure loss", 1): [0.8, 0.8],
+        ("base", 0): ([0.2, 0.4], [0.5]),
+        ("base", 1): ([0.8, 0.8], [0.9]),
+        ("mild", 0): ([0.3, 0.5], [0.7]),
+        ("half-way", 0): ([0.1, 0.3], [0.5]),
+        ("half-way", 1): ([0.8, 0.8], [0.9]),
     }
-    for (arm, seed), dice in scores.items():
-        folder = folder_of(tmp_path, arm, seed)
-        folder.mkdir()
-        rows = [[f"image{i}", f"sequence{i}", value] for i, value in enumerate(dice)]
-        (folder / "validation.json").write_text(json.dumps({"per_image": rows}))
-    rows = table(tmp_path, ["base", "structure loss", "no augmentation"], [0, 1])
-    cells = [[c.strip() for c in row.split("|")[1:5]] for row in rows.splitlines()[2:]]
-    assert cells == [
-        ["no augmentation", "0.4000", "0.4000", "+0.1000"],
-        ["base", "0.5500", "0.3000, 0.8000", ""],
-        ["structure loss", "0.5000", "0.2000, 0.8000", "-0.0500"],
+    for (arm, seed), (validation, external) in scores.items():
+        run = folder_of(tmp_path, arm, seed)
+        _score(run, "A-validation", validation[:1], area=100)
+        _score(run, "B-validation", validation[1:])
+        _score(run, "External", external)
+    unfinished = folder_of(tmp_path, "mild", 1)
+    _score(unfinished, "A-validation", [0.9])
+    rows = table(tmp_path, ["base", "half-way", "mild"], [0, 1])
+    cells = [[c.strip() for c in row.split("|")[1:-2]] for row in rows.splitlines()]
+    heads = ["Arm", "mean", "by seed", "External", "validation", "small polyps"]
+    assert cells[0] == [*heads, "less the base's"]
+    # mild, seed 0: External 0.7, validation (0.3 + 0.5) / 2; the sets count the same.
+    assert cells[2:] == [
+        ["mild", "0.5500", "0.5500", "0.7000", "0.4000", "0.3000", "+0.1500"],
+        ["base", "0.6250", "0.4000, 0.8500", "0.7000", "0.5500", "0.5000", ""],
+        ["half-way", "0.6000", "0.3500, 0.8500"]
+        + ["0.7000", "0.5000", "0.4500", "-0.0250"],
     ]
+
+
+@pytest.fixture
+def prepared(monkeypatch):
+    monkeypatch.setattr(
+        "tools.search_recipe.read_manifest",
+        lambda path: {"dataset": "Kvasir-SEG", "source": "raw/Kvasir-SEG"},
+    )
+
+
+def test_what_is_scored_is_the_run_s_own_validation_part(prepared, tmp_path):
+    flags = ["--data_path", "data/Kvasir-SEG", "--external", "raw/BKAI"]
+    args = parse_args([*flags, "--out_dir", str(tmp_path)])
+    run = folder_of(tmp_path, "base", 0)
+    run.path.mkdir()
+    rows = [("Kvasir-SEG/a", "g", 0.5), ("Kvasir-SEG/b", "g", 0.5)]
+    run.write_validation(Validation(0.5, 0.5, 0.5, 2, rows))
+    commands = scoring_commands(run, args)
+    listed = run.path / "Kvasir-SEG-validation.txt"
+    assert listed.read_text() == "a\nb\n"
+    assert [command[command.index("--data_path") + 1 :] for command in commands] == [
+        ["raw/Kvasir-SEG", "--names", str(listed)],
+        ["raw/BKAI"],
+    ]
+    _score(run, "BKAI", [0.5])
+    assert len(scoring_commands(run, args)) == 1

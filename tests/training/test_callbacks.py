@@ -6,8 +6,10 @@ import pytest
 
 import train
 from cli.command import UserError
+from models.run_folder import RunFolder
 from training.callbacks import BestCheckpoints
-from training.run import load_samples, prepare_folder
+from training.options import TrainingOptions
+from training.run import begin_folder, load_samples
 
 
 @pytest.mark.parametrize(
@@ -23,7 +25,7 @@ def test_the_best_epoch(monitor, values, best, monkeypatch, tmp_path):
     monkeypatch.setattr(
         "training.callbacks.save_checkpoint", lambda network, path: path.touch()
     )
-    checkpoints = BestCheckpoints(tmp_path, monitor)
+    checkpoints = BestCheckpoints(RunFolder(tmp_path), monitor)
     checkpoints.set_model(type("Model", (), {"network": None}))
     for epoch, value in enumerate(values):
         logs = {"val_loss": 1.0, checkpoints.value_name: value}
@@ -35,7 +37,7 @@ def test_overwriting_removes_a_run_s_files_and_no_others(tmp_path):
     ours = ["best.h5", "state.h5", "epoch_3_val_loss_0.1000.h5", "curves.png"]
     for name in (*ours, "my_export.h5", "figure.png"):
         (tmp_path / name).touch()
-    prepare_folder(tmp_path, {"model": "lgps"}, resume=False)
+    begin_folder(RunFolder(tmp_path), TrainingOptions(), resume=False)
     names = {file.name for file in tmp_path.iterdir()}
     assert names == {"config.json", "my_export.h5", "figure.png"}
 
@@ -52,5 +54,6 @@ def test_a_mistake_overwrites_nothing(flags, tiny_dataset, tmp_path):
 
 
 def test_validation_sets_can_be_given(tiny_dataset):
-    options = {"data_path": [tiny_dataset], "val_data_path": [tiny_dataset]}
+    paths = (str(tiny_dataset),)
+    options = TrainingOptions(data_path=paths, val_data_path=paths)
     assert [len(samples) for samples in load_samples(options)] == [8, 3]

@@ -15,11 +15,11 @@ ROOT = Path(__file__).resolve().parents[2]
 # number of logical CPU devices.
 PROGRAM = """
 import sys
-from pathlib import Path
 from cli.command import quiet_tensorflow
 quiet_tensorflow()
 import numpy as np, tensorflow as tf
-from training.options import new_options
+from models.run_folder import RunFolder
+from training.recipes import new_options
 from training.run import train
 folder, dataset, strategy, devices = sys.argv[1:]
 cpu = tf.config.list_physical_devices("CPU")[0]
@@ -27,7 +27,7 @@ one = tf.config.LogicalDeviceConfiguration()
 tf.config.set_logical_device_configuration(cpu, [one] * int(devices))
 options = new_options({"data_path": [dataset], "epochs": 2, "batch_size": 4,
                        "strategy": strategy, "bn_recalibrate": 4})
-trainer = train(options, Path(folder), verbose=2)
+trainer = train(options, RunFolder(folder), verbose=2)
 np.savez(folder + ".npz", *trainer.network.get_weights())
 """
 

@@ -8,11 +8,11 @@ import tensorflow as tf
 from cli.command import UserError
 from losses import LGPSLoss
 from models.discriminator import build_discriminator
+from training.build import build_trainer
 from training.callbacks import StopOnNaN
 from training.gan import LGPSGAN
-from training.options import new_options
-from training.run import build_trainer
-from training.segmenter import Segmenter
+from training.recipes import new_options
+from training.trainer import SegmentationTrainer
 
 SIDE = 32
 
@@ -60,7 +60,7 @@ def test_at_weight_0_the_discriminator_learns_but_never_moves_the_generator(batc
     assert not all(map(np.array_equal, judge_before, judge_after))
 
     keras.utils.set_random_seed(1)
-    alone = Segmenter(_tiny_generator())
+    alone = SegmentationTrainer(_tiny_generator())
     alone.compile(keras.optimizers.SGD(1.0), LGPSLoss())
     alone.build()
     for a, b in zip(with_judge, _after_a_step(alone, batch), strict=True):
@@ -96,7 +96,7 @@ def test_validation_loss_of_binarised_predictions(batch):
     )
     losses = {}
     for binarised in (False, True):
-        segmenter = Segmenter(constant, binarised_val_loss=binarised)
+        segmenter = SegmentationTrainer(constant, binarised_val_loss=binarised)
         segmenter.compile(keras.optimizers.Adam(), keras.losses.MeanSquaredError())
         losses[binarised] = float(segmenter.test_step((images, masks))["loss"])
     foreground = masks.numpy().mean()
@@ -129,8 +129,8 @@ def test_optimizers_are_wrapped_for_float16(precision):
 @pytest.mark.slow
 def test_lgps_learns_four_images_by_heart(batch):
     keras.utils.set_random_seed(0)
-    options = new_options({"data_path": ["none"], "learning_rate": 2e-3})
-    options["no_discriminator"] = True
+    given = {"data_path": ["none"], "learning_rate": 2e-3, "use_discriminator": False}
+    options = new_options(given)
     trainer = build_trainer(options, (SIDE, SIDE))
     images, masks = batch
     history = trainer.fit(images, masks, batch_size=4, epochs=60, verbose=0)

@@ -1,7 +1,7 @@
-"""Schedules, a slower encoder, averaged weights, frozen statistics, image sizes."""
+"""Schedules, decay, averaged weights, statistics, stages and image sizes."""
 
 import csv
-import json
+from dataclasses import asdict, replace
 
 import h5py
 import keras
@@ -11,15 +11,17 @@ import pytest
 import train
 from cli.command import UserError
 from models.checkpoints import load_checkpoint
-from training.optimizer import encoder_of, learning_rate
-from training.options import new_options, saved_options
+from models.run_folder import RunFolder
+from training.build import build_trainer
+from training.optimizer import learning_rate
+from training.options import Stage, TrainingOptions
 from training.recalibrate import batch_normalisations
-from training.run import Stage, build_trainer, stages_of
-from training.state import STATE_FILE
+from training.recipes import new_options
+from training.saved_options import saved_options
 
 
-def _options(**given) -> dict:
-    return new_options({"data_path": ["x"], "no_discriminator": True, **given})
+def _options(**given) -> TrainingOptions:
+    return new_options({"data_path": ["x"], "use_discriminator": False, **given})
 
 
 COSINE = {
@@ -45,7 +47,7 @@ def test_cosine_starts_again_from_the_top():
     options = _options(**COSINE, restart_epochs=[4, 6])
     schedule = learning_rate(options, steps_per_epoch=5)
     rates = [float(schedule(step)) for step in range(51)]
-    once = learning_rate({**options, "restart_epochs": [], "epochs": 4}, 5)
+    once = learning_rate(replace(options, restart_epochs=(), epochs=4), 5)
     assert rates[:20] == [float(once(step)) for step in range(20)]
     for start, end in ((20, 30), (30, 50)):
         assert rates[start] == pytest.approx(1e-3)
@@ -56,45 +58,50 @@ def test_cosine_starts_again_from_the_top():
         _options(schedule="cosine", restart_epochs=[6], epochs=6)
 
 
-def test_the_encoder_moves_by_its_share_of_the_rate():
-    trainer = build_trainer(
-        _options(encoder_lr_factor=0.1, learning_rate=1e-3), (32, 32)
-    )
-    network = trainer.network
-    encoder = {variable.path for variable in encoder_of(network).trainable_variables}
-    before = [variable.numpy() for variable in network.trainable_variables]
-    # Adam's first step is the learning rate wherever the gradient is not tiny.
-    gradients = [np.ones_like(value) for value in before]
-    trainer.optimizer.apply(gradients, network.trainable_variables)
-    for variable, old in zip(network.trainable_variables, before, strict=True):
-        expected = 1e-4 if variable.path in encoder else 1e-3
-        np.testing.assert_allclose(old - variable.numpy(), expected, rtol=2e-2)
+def test_only_kernels_decay():
+    options = _options(weight_decay=0.1, learning_rate=0.5, clipvalue=0.0)
+    trainer = build_trainer(options, (32, 32))
+    variables = trainer.network.trainable_variables
+    before = [variable.numpy() for variable in variables]
+    trainer.optimizer.apply([np.zeros_like(value) for value in before], variables)
+    for variable, old in zip(variables, before, strict=True):
+        kept = 1 - 0.5 * 0.1 if "kernel" in variable.name else 1
+        np.testing.assert_allclose(variable.numpy(), kept * old, rtol=1e-5)
 
 
-def test_batch_normalisation_is_frozen_in_the_encoder_only_and_slowed_everywhere():
-    network = build_trainer(
-        _options(freeze_encoder_bn=True, bn_momentum=0.5), (32, 32)
-    ).network
-    frozen = [layer.trainable for layer in batch_normalisations(encoder_of(network))]
-    assert frozen and not any(frozen)
-    layers = batch_normalisations(network)
-    assert sum(layer.trainable for layer in layers) == len(layers) - len(frozen)
-    assert {layer.momentum for layer in layers} == {0.5}
+def test_the_gradient_s_norm_is_limited():
+    given = {"clipvalue": 0.0, "clipnorm": 2.0}
+    optimizer = build_trainer(_options(**given), (32, 32)).optimizer
+    assert optimizer.global_clipnorm == 2.0 and optimizer.clipvalue is None
+    with pytest.raises(UserError, match="--clipnorm takes the place of --clipvalue"):
+        _options(clipnorm=2.0)
+
+
+def test_batch_normalisation_is_slowed_everywhere():
+    network = build_trainer(_options(bn_momentum=0.5), (32, 32)).network
+    assert {layer.momentum for layer in batch_normalisations(network)} == {0.5}
 
 
 def test_stages_follow_each_other():
-    options = _options(stages=[[32, 2], [64, 3]])
-    assert options["epochs"] == 5
-    assert stages_of(options, (96, 96)) == [
-        Stage((32, 32), 0, 2),
-        Stage((64, 64), 2, 5),
-    ]
-    assert stages_of(_options(epochs=7), (96, 128)) == [Stage((96, 128), 0, 7)]
+    stages = (Stage.parse("32:2"), Stage.parse("48=1,64=3:3:mild:average"))
+    options = _options(stages=stages)
+    assert options.epochs == 5
+    assert options.planned_stages((96, 96)) == [(stages[0], 0, 2), (stages[1], 2, 5)]
+    assert options.final_size((96, 96)) == (64, 64)  # the last stage's most frequent
+    assert stages[1] == Stage(3, ((48, 1.0), (64, 3.0)), "mild", average_at_end=True)
+    assert [str(stage) for stage in stages] == ["32:2", "48=1,64=3:3:mild:average"]
+    ((_, first, end),) = _options(epochs=7).planned_stages((96, 128))
+    assert (first, end) == (0, 7)
+    assert _options().final_size((96, 128)) == (96, 128)
+    assert _options(image_size=64, stages=stages).final_size((9, 9)) == (64, 64)
     with pytest.raises(UserError, match="--stages .*takes the place of"):
-        _options(stages=[[32, 2]], epochs=3)
+        _options(stages=stages, epochs=3)
 
 
-@pytest.mark.parametrize("text", ["32", "32:", ":3", "0:3", "32:0", "a:b", "-1:2"])
+@pytest.mark.parametrize(
+    "text",
+    ["32", "32:", ":3", "0:3", "32:0", "a:b", "-1:2", "32:1:no", "32=0:1", "9999:1"],
+)
 def test_a_malformed_stage_exits_2(text):
     with pytest.raises(SystemExit) as error:
         train.parse_args(["--stages", text])
@@ -102,10 +109,10 @@ def test_a_malformed_stage_exits_2(text):
 
 
 def test_a_laid_out_schedule_cannot_be_lengthened(tmp_path):
-    saved = _options(schedule="cosine")
-    (tmp_path / "config.json").write_text(json.dumps({"options": saved}))
+    run = RunFolder(tmp_path)
+    run.write_config({"options": asdict(_options(schedule="cosine"))})
     with pytest.raises(UserError, match="cannot go on with --epochs 300"):
-        saved_options(tmp_path, {"epochs": 300})
+        saved_options(run, {"epochs": 300})
 
 
 def _train(*flags) -> None:
@@ -116,7 +123,9 @@ def _train(*flags) -> None:
 def test_averaged_weights_at_two_sizes_are_saved_and_taken_up_again(
     tiny_dataset, tmp_path, monkeypatch
 ):
-    flags = ["--data_path", tiny_dataset, "--stages", "32:2", "48:2", "--ema", "0.9"]
+    flags = ["--data_path", tiny_dataset, "--ema", "0.9"]
+    flags += ["--stages", "32=1,48=1:2:strong", "48:2:mild"]
+    flags += ["--deep_supervision", "--loss", "structure_dice"]
     flags += ["--schedule", "cosine", "--monitor", "last", "--batch_size", "4"]
     flags += ["--no_discriminator", "--bn_recalibrate", "4"]
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
@@ -144,7 +153,7 @@ def test_averaged_weights_at_two_sizes_are_saved_and_taken_up_again(
         rows = list(csv.DictReader(open(folder / "log.csv")))
         assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
         assert load_checkpoint(folder / "best.h5").image_size == (48, 48)
-        with h5py.File(folder / STATE_FILE) as file:
+        with h5py.File(RunFolder(folder).state) as file:
             states.append([file[str(index)][()] for index in range(len(file))])
     for expected, got in zip(*states, strict=True):
         np.testing.assert_allclose(got, expected, atol=1e-5)

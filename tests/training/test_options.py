@@ -1,13 +1,16 @@
 """Flags, recipes and run folders."""
 
-import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 import train
 from cli.command import UserError
-from training.options import new_options, run_folder, saved_options
+from models.run_folder import RunFolder
+from training.options import Stage, TrainingOptions
+from training.recipes import new_options, run_folder
+from training.saved_options import saved_options
 
 
 def _given(*flags) -> dict:
@@ -16,32 +19,32 @@ def _given(*flags) -> dict:
 
 def test_defaults_are_the_published_values():
     lgps = new_options(_given("--data_path", "x"))
-    assert (lgps["epochs"], lgps["batch_size"], lgps["learning_rate"]) == (
+    assert (lgps.epochs, lgps.batch_size, lgps.learning_rate) == (
         200,
         16,
         3e-4,
     )
-    assert (lgps["beta_1"], lgps["clipvalue"]) == (0.5, 1.0)
-    assert (lgps["plateau_factor"], lgps["plateau_patience"]) == (0.5, 3)
-    assert lgps["min_learning_rate"] == 1e-6
-    assert lgps["adversarial_weight"] == 0 and lgps["crf"] == "published"
+    assert (lgps.beta_1, lgps.clipvalue) == (0.5, 1.0)
+    assert (lgps.plateau_factor, lgps.plateau_patience) == (0.5, 3)
+    assert lgps.min_learning_rate == 1e-6
+    assert lgps.adversarial_weight == 0 and lgps.crf == "published"
     pvtseg = new_options(_given("--data_path", "x", "--model", "pvtseg"))
-    assert (pvtseg["epochs"], pvtseg["learning_rate"]) == (500, 1e-4)
-    assert (pvtseg["plateau_factor"], pvtseg["plateau_patience"]) == (0.1, 5)
-    assert pvtseg["early_stop_patience"] == 50 and pvtseg["monitor"] == "val_dice"
-    assert pvtseg["seed"] == 42 and pvtseg["encoder"] == "pvt_v2_b3"
+    assert (pvtseg.epochs, pvtseg.learning_rate) == (500, 1e-4)
+    assert (pvtseg.plateau_factor, pvtseg.plateau_patience) == (0.1, 5)
+    assert pvtseg.early_stop_patience == 50 and pvtseg.monitor == "val_dice"
+    assert pvtseg.seed == 42 and pvtseg.encoder == "pvt_v2_b3"
 
 
 def test_given_flags_win_over_recipe_and_demo():
     options = new_options(_given("--demo", "--epochs", "2", "--learning_rate", "0.5"))
-    assert (options["epochs"], options["learning_rate"]) == (2, 0.5)
+    assert (options.epochs, options.learning_rate) == (2, 0.5)
 
 
 def test_the_best_recipe_is_lgps_s_and_gives_way_to_flags():
     best = new_options(_given("--data_path", "x", "--recipe", "best", "--ema", "0.5"))
-    assert best["schedule"] == "cosine" and best["ema"] == 0.5
-    assert best["epochs"] == sum(epochs for _, epochs in best["stages"]) >= 60
-    assert new_options(_given("--demo", "--recipe", "best"))["stages"] is None
+    assert best.schedule == "cosine" and best.ema == 0.5
+    assert best.epochs == sum(stage.epochs for stage in best.stages) >= 60
+    assert new_options(_given("--demo", "--recipe", "best")).stages == ()
     with pytest.raises(UserError, match="no --recipe best for --model pvtseg"):
         new_options(_given("--model", "pvtseg", "--recipe", "best"))
 
@@ -52,7 +55,7 @@ def test_a_flag_of_the_other_model_is_refused():
 
 
 def test_no_dataset_names_the_commands(monkeypatch, tmp_path):
-    monkeypatch.setattr("training.options.DATA", tmp_path)
+    monkeypatch.setattr("training.recipes.DATA", tmp_path)
     with pytest.raises(UserError, match=r"Preprocess_SEG\.py.*--demo"):
         new_options({})
 
@@ -71,14 +74,77 @@ def test_run_folder(name, out_dir, expected, monkeypatch):
     assert str(run_folder(name, out_dir, "d")) == expected
 
 
+def _saved(folder: Path, options) -> RunFolder:
+    run = RunFolder(folder)
+    run.write_config({"options": options})
+    return run
+
+
 def test_resuming_refuses_what_contradicts_the_run(tmp_path):
     saved = new_options({"data_path": ["x"]})
-    (tmp_path / "config.json").write_text(json.dumps({"options": saved}))
-    assert saved_options(tmp_path, {"epochs": 7}) == {**saved, "epochs": 7}
+    run = _saved(tmp_path, asdict(saved))
+    assert saved_options(run, {"epochs": 7}) == replace(saved, epochs=7)
     with pytest.raises(UserError, match=r"--batch_size 8 \(was 16\)"):
-        saved_options(tmp_path, {"batch_size": 8})
+        saved_options(run, {"batch_size": 8})
+    with pytest.raises(UserError, match=r"go on with --no_se \(was True\)"):
+        saved_options(run, {"use_se": False})
     with pytest.raises(UserError, match="no run to resume"):
-        saved_options(tmp_path / "other", {})
+        saved_options(RunFolder(tmp_path / "other"), {})
+
+
+def test_what_is_saved_comes_back_the_same(tmp_path):
+    given = ["--data_path", "x", "--recipe", "best", "--no_se", "--clipvalue", "0"]
+    options = new_options(_given(*given))
+    assert options.stages and not options.use_se
+    assert saved_options(_saved(tmp_path, asdict(options)), {}) == options
+
+
+# What version 0.1 saved of a run of the best recipe.
+FORMER = {
+    **{"model": "lgps", "recipe": "best", "demo": False, "data_path": ["a", "b"]},
+    **{"val_data_path": None, "val_fraction": 0.1, "train_on_validation": True},
+    **{"image_size": None, "stages": [[128, 38], [256, 2]], "no_shuffle": False},
+    **{"encoder_weights": "f.h5", "precision": "auto", "strategy": "auto"},
+    **{"binarised_val_loss": False, "no_se": True, "adversarial_weight": 0.0},
+    **{"crf": "published", "no_discriminator": True, "epochs": 40, "batch_size": 16},
+    **{"learning_rate": 1e-3, "beta_1": 0.9, "clipvalue": 1.0, "schedule": "cosine"},
+    **{"plateau_factor": 0.5, "plateau_patience": 3, "warmup_epochs": 2},
+    **{"restart_epoch": 20, "min_learning_rate": 1e-5, "encoder_lr_factor": 1.0},
+    **{"ema": 0.995, "loss": "structure", "monitor": "last", "seed": 42},
+    **{"early_stop_patience": 0, "augmentation": "mild", "bn_momentum": 0.0},
+    **{"freeze_encoder_bn": False, "bn_recalibrate": 256},
+}
+
+
+def test_a_run_of_the_first_version_is_taken_up(tmp_path):
+    options = saved_options(_saved(tmp_path, FORMER), {})
+    assert options == replace(
+        TrainingOptions(),
+        recipe="best",
+        data_path=("a", "b"),
+        train_on_validation=True,
+        stages=(
+            Stage(38, ((128, 1.0),), average_at_end=True),
+            Stage(2, ((256, 1.0),), average_at_end=True),
+        ),
+        encoder_weights="f.h5",
+        use_se=False,
+        use_discriminator=False,
+        epochs=40,
+        learning_rate=1e-3,
+        beta_1=0.9,
+        schedule="cosine",
+        warmup_epochs=2,
+        restart_epochs=(20,),
+        min_learning_rate=1e-5,
+        ema=0.995,
+        loss="structure",
+        monitor="last",
+        augmentation="mild",
+    )
+    slower = {**FORMER, "encoder_lr_factor": 0.3}
+    with pytest.raises(UserError, match="encoder_lr_factor, which is gone"):
+        saved_options(_saved(tmp_path, slower), {})
 
 
 @pytest.mark.parametrize(
@@ -86,13 +152,14 @@ def test_resuming_refuses_what_contradicts_the_run(tmp_path):
     [
         ([], "is not a run's configuration"),
         ({"model": "unet"}, "is not a run's configuration"),
-        ({**new_options({"data_path": ["x"]}), "lr": 1}, r"another version .*\(lr\)"),
+        ({**asdict(TrainingOptions()), "ema": 2}, "is not a run's configuration.*ema"),
+        ({**asdict(TrainingOptions()), "stages": [3]}, "is not a run's configuration"),
+        ({**asdict(TrainingOptions()), "lr": 1}, r"another version .*\(lr\)"),
     ],
 )
 def test_a_configuration_that_is_none_of_ours_is_refused(options, message, tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps({"options": options}))
     with pytest.raises(UserError, match=message):
-        saved_options(tmp_path, {})
+        saved_options(_saved(tmp_path, options), {})
 
 
 @pytest.mark.parametrize(
@@ -100,6 +167,7 @@ def test_a_configuration_that_is_none_of_ours_is_refused(options, message, tmp_p
     [
         ["--val_fraction", "1"],
         ["--image_size", "0"],
+        ["--image_size", "1000000"],
         ["--epochs", "few"],
         ["--batch_size", "0"],
         ["--learning_rate", "0"],
@@ -116,9 +184,9 @@ def test_impossible_values_exit_2(flags):
 
 def test_an_adversarial_weight_brings_the_discriminator_back():
     flags = ["--data_path", "x", "--recipe", "best"]
-    assert new_options(_given(*flags))["no_discriminator"]
+    assert not new_options(_given(*flags)).use_discriminator
     flags += ["--adversarial_weight", "0.1"]
-    assert not new_options(_given(*flags))["no_discriminator"]
+    assert new_options(_given(*flags)).use_discriminator
 
 
 @pytest.mark.parametrize(

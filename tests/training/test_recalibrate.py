@@ -4,8 +4,9 @@ import keras
 import numpy as np
 
 from data.demo import write_prepared
-from training.options import new_options
+from training.options import Stage
 from training.recalibrate import recalibrate
+from training.recipes import new_options
 from training.run import load_samples, recalibration_images
 
 
@@ -49,12 +50,13 @@ def test_frozen_layers_keep_their_statistics():
 
 def test_images_are_augmented_and_the_same_at_each_pass(tmp_path):
     write_prepared(tmp_path / "demo", 12, 4, 32, seed=0)
-    options = {"data_path": [str(tmp_path / "demo")], "bn_recalibrate": 8}
+    given = {"data_path": [str(tmp_path / "demo")], "bn_recalibrate": 8}
+    stage = Stage(1, ((32, 1.0),))
     passes = {}
     for name in ("none", "mild"):
-        options = new_options(options | {"augmentation": name, "batch_size": 4})
+        options = new_options(given | {"augmentation": name, "batch_size": 4})
         samples, _ = load_samples(options)
-        dataset = recalibration_images(options, samples, (32, 32))
+        dataset = recalibration_images(samples, (32, 32), stage, options)
         first, second = (np.concatenate(list(dataset)) for _ in range(2))
         assert first.shape == (8, 32, 32, 3)
         np.testing.assert_array_equal(first, second)

@@ -7,11 +7,11 @@ import h5py
 import numpy as np
 import pytest
 
-from training.state import STATE_FILE
+from models.run_folder import RunFolder
 
 
 def _weights(folder) -> list[np.ndarray]:
-    with h5py.File(folder / STATE_FILE) as file:
+    with h5py.File(RunFolder(folder).state) as file:
         return [file[str(index)][()] for index in range(len(file))]
 
 

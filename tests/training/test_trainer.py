@@ -1,0 +1,93 @@
+"""The trainer: image sizes, the decoder's heads, what is traced and what is saved."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from losses import dice_per_image_loss
+from models.checkpoints import load_checkpoint, save_checkpoint
+from training.build import build_trainer
+from training.recipes import new_options
+
+SIDES = (32, 48)
+
+
+def _trainer(model="lgps", **given):
+    keras.utils.set_random_seed(2)
+    given = {"data_path": ["x"], "use_discriminator": False, **given}
+    if model == "pvtseg":
+        given = {"data_path": ["x"], "model": model, "encoder": "pvt_v2_b0"}
+    return build_trainer(new_options(given), (64, 64))
+
+
+def _batch(side: int, count: int = 2):
+    rng = np.random.default_rng(side)
+    images = rng.uniform(-1, 1, (count, side, side, 3)).astype("float32")
+    return images, (images[..., :1] > 0.5).astype("float32")
+
+
+@pytest.mark.parametrize(("model", "sides"), [("lgps", SIDES), ("pvtseg", (32, 96))])
+def test_one_trace_a_size_whatever_the_last_batch_holds(model, sides):
+    trainer = _trainer(model)
+    traces = []
+    step = trainer.train_step
+    trainer.train_step = lambda data: traces.append(data[0].shape[1]) or step(data)
+    batches = [_batch(sides[0]), _batch(sides[1]), _batch(sides[0], 1)] * 2
+    dataset = tf.data.Dataset.from_generator(
+        lambda: iter(batches),
+        output_signature=(
+            tf.TensorSpec((None, None, None, 3)),
+            tf.TensorSpec((None, None, None, 1)),
+        ),
+    )
+    trainer.fit(dataset.repeat(), steps_per_epoch=6, epochs=2, shuffle=False, verbose=0)
+    assert sorted(traces) == sorted(sides)
+
+
+def test_a_network_called_at_another_size_computes_what_one_built_for_it_does():
+    network = _trainer().network
+    other = build_trainer(
+        new_options({"data_path": ["x"], "use_discriminator": False}), (48, 48)
+    ).network
+    other.set_weights(network.get_weights())
+    images, _ = _batch(48)
+    np.testing.assert_allclose(network(images), other(images), atol=1e-6)
+
+
+def test_heads_learn_and_are_not_saved(tmp_path):
+    trainer = _trainer(deep_supervision=True)
+    before = [variable.numpy() for variable in trainer.heads.own_variables]
+    assert len(before) == 6  # a kernel and a bias at strides 16, 8 and 4
+    trainer.train_step(tuple(map(tf.constant, _batch(32))))
+    for old, variable in zip(before, trainer.heads.own_variables, strict=True):
+        assert not np.array_equal(old, variable.numpy())
+    save_checkpoint(trainer.network, tmp_path / "a.h5")
+    loaded = load_checkpoint(tmp_path / "a.h5").model
+    assert loaded.count_params() == 1_084_961
+    images, _ = _batch(64)
+    np.testing.assert_allclose(loaded(images), trainer.network(images), atol=1e-6)
+
+
+def test_the_heads_loss_is_that_of_the_shrunk_mask():
+    heads = _trainer(deep_supervision=True).heads
+    masks = np.zeros((1, 32, 32, 1), "float32")
+    masks[:, :4, :16] = 1  # at stride 16: a quarter of the first of 2×2 cells
+    maps = [np.full((1, 32 // s, 32 // s, 1), 0.5, "float32") for s in (16, 8, 4)]
+    truths = [np.zeros_like(values) for values in maps]
+    truths[0][:, 0, 0] = 0.25
+    truths[1][:, 0, :2] = 0.5
+    truths[2][:, 0, :4] = 1
+    # BCE against a constant 0.5 is ln 2 whatever the truth; weights 0.25 and 2.
+    dice = [float(dice_per_image_loss(t, m)) for t, m in zip(truths, maps, strict=True)]
+    expected = 0.25 * (3 * 2 * np.log(2) + sum(dice))
+    assert float(heads.loss_of(masks, maps)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_heads_change_what_the_network_learns():
+    after = {}
+    for deep in (False, True):
+        trainer = _trainer(deep_supervision=deep)
+        trainer.train_step(tuple(map(tf.constant, _batch(32))))
+        after[deep] = trainer.network.get_layer("bottleneck_conv1").get_weights()[0]
+    assert not np.allclose(after[False], after[True], atol=1e-6)
