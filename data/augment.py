@@ -7,10 +7,8 @@ with (seed, epoch, sample), so a resumed run sees what an uninterrupted one woul
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
-from data.images import resize_pair
 from data.recolour import (
     LabStatistics,
     add_noise,
@@ -20,6 +18,7 @@ from data.recolour import (
     compress,
     exchange_colours,
 )
+from data.warp import warp
 
 
 @dataclass(frozen=True)
@@ -214,36 +213,12 @@ def _happens(probability: float, rng: np.random.Generator) -> bool:
 
 def _move(image, mask, augmentation, rng, size) -> tuple[np.ndarray, np.ndarray]:
     """Flips, turns, crops, warps and resizes, all in one resampling."""
-    frame = image.shape[:2]
-    matrix = _random_matrix(*frame, augmentation, rng)
-    elastic = rng.random() < augmentation.elastic_probability
-    if np.array_equal(matrix, np.eye(3)) and not elastic:
-        return resize_pair(image, mask, size)
-    matrix = matrix @ _resizing(size, frame)
-    shrinkage = round(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
-    if shrinkage > 1:  # bilinear interpolation would skip pixels of the source
-        source = tuple(round(side / shrinkage) for side in frame)
-        image, mask = resize_pair(image, mask, source)
-        matrix = _resizing(frame, source) @ matrix
-    (a, b, c), (d, e, f), _ = matrix.astype(np.float32)
-    height, width = size
-    columns = np.arange(width, dtype=np.float32)
-    rows = np.arange(height, dtype=np.float32)[:, None]
-    source_x = a * columns + b * rows + c
-    source_y = d * columns + e * rows + f
-    if elastic:
+    matrix = _random_matrix(*image.shape[:2], augmentation, rng)
+    knots = None
+    if rng.random() < augmentation.elastic_probability:
         limit = augmentation.elastic_amplitude * min(image.shape[:2])
         knots = rng.uniform(-limit, limit, (ELASTIC_KNOTS, ELASTIC_KNOTS, 2))
-        shift = cv2.resize(
-            knots.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC
-        )
-        source_x += shift[..., 0]
-        source_y += shift[..., 1]
-    image = cv2.remap(
-        image, source_x, source_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
-    )
-    mask = cv2.remap(mask[..., 0], source_x, source_y, cv2.INTER_NEAREST)
-    return image, mask[..., None]
+    return warp(image, mask, matrix, size, knots)
 
 
 def _random_matrix(height, width, augmentation, rng) -> np.ndarray:
@@ -283,13 +258,6 @@ def _random_matrix(height, width, augmentation, rng) -> np.ndarray:
         - linear @ np.array([centre_x, centre_y])
     )  # fmt: skip
     return matrix
-
-
-def _resizing(size: tuple[int, int], new_size: tuple[int, int]) -> np.ndarray:
-    """`(3, 3)` matrix from pixels of a frame to those of the frame resized."""
-    (height, width), (new_height, new_width) = size, new_size
-    x, y = new_width / width, new_height / height
-    return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]])
 
 
 def _recolour(image, augmentation, rng) -> np.ndarray:
