@@ -55,7 +55,7 @@ class Augmentation:
             made noisy, one of the three.
         blur: smallest and largest standard deviation, pixels of the result.
         jpeg_quality: lowest and highest quality, 1–100.
-        noise: largest standard deviation, as a share of the range 0–255.
+        noise: smallest and largest standard deviation, as a share of the range 0–255.
         dropout_probability: how often holes are cut into the image (not the mask).
         dropout_holes, dropout_size: largest number of holes; their side, as a share
             of the frame's height.
@@ -85,7 +85,7 @@ class Augmentation:
     degrade_probability: float = 0.0
     blur: tuple[float, float] = (0.5, 1.5)
     jpeg_quality: tuple[int, int] = (20, 85)
-    noise: float = 12 / 255
+    noise: tuple[float, float] = (0.01, 0.05)
     dropout_probability: float = 0.0
     dropout_holes: int = 10
     dropout_size: float = 32 / 256
@@ -284,7 +284,7 @@ def _degrade(image, augmentation, rng) -> np.ndarray:
         return compress(
             image, int(rng.integers(*augmentation.jpeg_quality, endpoint=True))
         )
-    return add_noise(image, 255 * rng.uniform(0, augmentation.noise), rng)
+    return add_noise(image, 255 * rng.uniform(*augmentation.noise), rng)
 
 
 def _cut_holes(image, augmentation, rng) -> np.ndarray:

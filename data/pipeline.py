@@ -6,6 +6,7 @@ epoch k sees exactly what an uninterrupted run would have seen from there on.
 
 import functools
 import math
+import threading
 from collections.abc import Callable, Mapping
 
 import cv2
@@ -69,12 +70,16 @@ def training_dataset(
         )
     shares = np.array(list(sizes.values())) / sum(sizes.values())
 
+    lock = threading.Lock()
+
     @functools.cache
     def colours(index: int) -> LabStatistics:
         return lab_statistics(samples.batch([index])[0][0])
 
     def draw_donor(rng: np.random.Generator) -> LabStatistics:
-        return colours(int(rng.integers(len(samples))))
+        index = int(rng.integers(len(samples)))
+        with lock:  # two threads would measure one image twice
+            return colours(index)
 
     def load_batch(
         epoch: np.ndarray, step: np.ndarray, indices: np.ndarray

@@ -7,6 +7,7 @@ import pytest
 
 from data.augment import AUGMENTATIONS, Augmentation
 from data.pipeline import evaluation_dataset, steps_per_epoch, training_dataset
+from data.recolour import lab_statistics
 from data.samples import Samples
 from models.image_convention import IMAGE_CONVENTIONS
 
@@ -176,3 +177,69 @@ def test_samples_are_read_as_they_are_asked_for():
     next(iter(training))
     next(iter(evaluation))
     assert 2 * BATCH <= len(part.reads) < 500  # a few batches ahead, not the set
+
+
+SIZES = {(16, 24): 0.5, (32, 32): 0.25, (8, 16): 0.25}
+
+
+def test_order_of_an_earlier_version_stays():
+    assert [members(batches) for batches in epochs(2)] == [
+        [0, 5, 4, 6, 1, 2, 3],
+        [3, 4, 6, 5, 1, 0, 2],
+    ]
+
+
+def test_each_batch_has_one_of_the_sizes():
+    images, masks = dataset(sizes=SIZES).element_spec
+    assert images.shape.as_list() == [None, None, None, 3]
+    assert masks.shape.as_list() == [None, None, None, 1]
+    assert dataset().element_spec[0].shape.as_list() == [None, *SIZE, 3]
+    batches = [batch for batches in epochs(40, sizes=SIZES) for batch in batches]
+    drawn = [images.shape[1:3] for images, _ in batches]
+    assert all(
+        masks.shape[1:3] == size
+        for size, (_, masks) in zip(drawn, batches, strict=True)
+    )
+    for size, share in SIZES.items():
+        # Standard deviation of a share of 120 at 0.5: sqrt(0.5² / 120) = 0.05
+        assert drawn.count(size) / len(drawn) == pytest.approx(share, abs=0.12)
+    assert len({tuple(drawn[e * STEPS : (e + 1) * STEPS]) for e in range(40)}) > 5
+
+
+def test_shares_need_not_sum_to_one():
+    scaled = {size: 8 * share for size, share in SIZES.items()}
+    for one, other in zip(epochs(4, sizes=SIZES), epochs(4, sizes=scaled), strict=True):
+        assert_same(one, other)
+
+
+def test_drawn_sizes_are_the_same_after_a_resume():
+    options = {"augmentation": AUGMENTATIONS["strong"], "sizes": SIZES}
+    (resumed,) = epochs(1, first_epoch=3, **options)
+    assert_same(resumed, epochs(4, **options)[3])
+
+
+@pytest.mark.parametrize("sizes", [{}, {SIZE: 0}, {SIZE: 1, (8, 8): -1}])
+def test_sizes_without_a_share_are_refused(sizes):
+    with pytest.raises(ValueError, match="sizes.*share above 0"):
+        dataset(sizes=sizes)
+
+
+def test_a_donors_colours_are_measured_once(monkeypatch):
+    measured = []
+
+    def count(image):
+        measured.append(image[0, 0, 2])  # the blue that tells the sample
+        return lab_statistics(image)
+
+    monkeypatch.setattr("data.pipeline.lab_statistics", count)
+    epochs(20, augmentation=Augmentation(exchange_probability=1.0))
+    assert sorted(measured) == list(range(COUNT))
+
+
+def test_images_take_the_colours_of_a_donor():
+    colours = Augmentation(exchange_probability=1.0, exchange_blend=1.0)
+    (batches,) = epochs(1, augmentation=colours)
+    (plain,) = epochs(1)
+    for (images, masks), (before, same_masks) in zip(batches, plain, strict=True):
+        assert np.abs(images - before).max() > 2 / 127.5  # two levels
+        np.testing.assert_array_equal(masks, same_masks)
