@@ -62,8 +62,9 @@ ANCHORS = {
 }
 
 
-def find_anchors(dataset: str) -> list[Anchor]:
-    """Returns the published scores of a dataset, by the longest key in its name."""
+def find_anchors(dataset: str, protocol: str) -> list[Anchor]:
+    """Returns what is published for a dataset, by the longest key in its name."""
     plain = re.sub(r"[^a-z0-9]", "", dataset.lower())
     keys = sorted((key for key in ANCHORS if key in plain), key=len)
-    return ANCHORS[keys[-1]] if keys else []
+    found = ANCHORS[keys[-1]] if keys else []
+    return [anchor for anchor in found if anchor.protocol == protocol]

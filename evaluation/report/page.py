@@ -142,8 +142,7 @@ def _protocol_table(metrics: dict, protocol: str) -> str:
             f"{anchor.model}, published",
             {n: format_score(n, v) for n, v in anchor.scores.items()},
         )
-        for anchor in find_anchors(metrics["dataset"])
-        if anchor.protocol == protocol
+        for anchor in find_anchors(metrics["dataset"], protocol)
     ]
     head = "".join(f"<th>{html.escape(name)}</th>" for name in scores)
     body = "".join(

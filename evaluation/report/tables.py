@@ -89,8 +89,7 @@ def paper_rows(metrics: dict, protocol: str) -> list[list[str]]:
     scores = metrics["protocols"][protocol]
     rows = [(metrics["model"], scores)] + [
         (f"{anchor.model}, published", anchor.scores)
-        for anchor in find_anchors(metrics["dataset"])
-        if anchor.protocol == protocol
+        for anchor in find_anchors(metrics["dataset"], protocol)
     ]
     return [[protocol, *scores]] + [
         [model, *(format_score(name, values.get(name)) for name in scores)]
