@@ -22,8 +22,13 @@ from metrics import confusion
 
 DEFAULT_THRESHOLD = 0.5
 PUBLISHED_SIZE = (256, 256)
-NETWORK_SIZE_RULE = "256×256 (prepared arrays: their own size)"
-ORIGINAL_SIZE_RULE = "original size (arrays without their raw files: their own size)"
+NETWORK_SIZE_RULE = "Scored at 256×256 (prepared arrays: at their own size)"
+ORIGINAL_SIZE_RULE = (
+    "Scored at the masks' original size (prepared arrays whose raw files are missing: "
+    "at their own size)"
+)
+POOLED_RULE = "The pixels of all images are pooled."
+IMAGES_RULE = "Each image is scored, then the mean over images is taken."
 IMAGE_SCORES = ("dice", "iou", "recall", "precision", "f2", "accuracy")
 
 
@@ -33,7 +38,7 @@ class Protocol:
 
     Attributes:
         name: the name that each of its numbers is given with.
-        rules: one line: resolution, threshold, averaging, score of empty masks.
+        rules: resolution, threshold, averaging and score of empty masks, in one line.
         measure: `Case` → `(K,)` float64 statistics.
         scores: statistics `(..., K)` → score name → `(...)`.
         image_means: the scores that are means over images, so that two models can be

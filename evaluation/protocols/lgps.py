@@ -11,6 +11,7 @@ from evaluation.cases import Case
 from evaluation.protocols.base import (
     DEFAULT_THRESHOLD,
     NETWORK_SIZE_RULE,
+    POOLED_RULE,
     Protocol,
     at_network_size,
     network_size,
@@ -27,8 +28,9 @@ def lgps(threshold: float = DEFAULT_THRESHOLD) -> Protocol:
 
     return Protocol(
         "lgps",
-        f"{NETWORK_SIZE_RULE}, threshold {threshold:g}, pixels of all images pooled; "
-        "IoU is the mean of foreground and background; nothing to count is 0 (Dice: 1)",
+        f"{NETWORK_SIZE_RULE}, with threshold {threshold:g}. {POOLED_RULE} IoU is the "
+        "mean of the foreground's and the background's. A score with nothing to count "
+        "is 0, but Dice is 1.",
         measure,
         _pooled_scores,
         at_threshold=lgps,
@@ -73,9 +75,9 @@ def lgps_verbatim() -> Protocol:
 
     return Protocol(
         "lgps-verbatim",
-        f"{NETWORK_SIZE_RULE}, threshold 0.5, pooled; the truth's greys are weighed by "
-        "Dice, dropped by IoU, foreground to recall and precision, never equal in "
-        "accuracy",
+        f"{NETWORK_SIZE_RULE}, with threshold {DEFAULT_THRESHOLD}. {POOLED_RULE} The "
+        "truth keeps its grey values: Dice weighs them, IoU counts them as background, "
+        "recall and precision as foreground, and accuracy as wrong.",
         measure,
         _verbatim_scores,
     )

@@ -6,6 +6,7 @@ from evaluation.cases import Case, at_original_size
 from evaluation.protocols.base import (
     DEFAULT_THRESHOLD,
     IMAGE_SCORES,
+    IMAGES_RULE,
     ORIGINAL_SIZE_RULE,
     Protocol,
     columns,
@@ -25,8 +26,8 @@ def medico(threshold: float = DEFAULT_THRESHOLD) -> Protocol:
 
     return Protocol(
         "medico",
-        f"{ORIGINAL_SIZE_RULE}, threshold {threshold:g}, mean over images; nothing to "
-        "count is 1 when both masks are empty, else 0",
+        f"{ORIGINAL_SIZE_RULE}, with threshold {threshold:g}. {IMAGES_RULE} A score "
+        "with nothing to count is 1 where both masks are empty, else 0.",
         measure,
         lambda statistics: columns(IMAGE_SCORES, statistics),
         image_means=IMAGE_SCORES,

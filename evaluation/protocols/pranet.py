@@ -19,9 +19,10 @@ def pranet() -> Protocol:
     """Builds PraNet's protocol: Dice, IoU, E-measure, S-measure, weighted F and MAE."""
     return Protocol(
         "pranet",
-        f"{ORIGINAL_SIZE_RULE}, map min-max normalised per image and 8 bit, mean "
-        "(max) over 256 thresholds of the mean over images; an empty truth has Dice "
-        "and IoU 0",
+        f"{ORIGINAL_SIZE_RULE}. Each map is min-max normalised and rounded to 8 bits. "
+        "The mean over images is taken at each of 256 thresholds; mean_ and max_ are "
+        "the mean and the maximum of these; wfm, sm and mae are of the map itself. "
+        "Dice and IoU of an image without a polyp are 0.",
         _measure,
         _scores,
         image_means=("mean_dice", "mean_iou", "wfm", "sm", "mean_em", "mae"),

@@ -12,6 +12,7 @@ from evaluation.cases import Case
 from evaluation.protocols.base import (
     DEFAULT_THRESHOLD,
     IMAGE_SCORES,
+    IMAGES_RULE,
     NETWORK_SIZE_RULE,
     Protocol,
     at_network_size,
@@ -41,8 +42,9 @@ def pvtseg(threshold: float = DEFAULT_THRESHOLD) -> Protocol:
 
     return Protocol(
         "pvtseg",
-        f"{NETWORK_SIZE_RULE}, threshold {threshold:g}, mean over images; nothing to "
-        "count is 1; distances in pixels, the diagonal when one mask is empty",
+        f"{NETWORK_SIZE_RULE}, with threshold {threshold:g}. {IMAGES_RULE} A score "
+        "with nothing to count is 1. Distances are in pixels; where one of the two "
+        "masks is empty, the distance is the image's diagonal.",
         measure,
         lambda statistics: columns(SCORES, statistics),
         image_means=SCORES,

@@ -139,13 +139,14 @@ def write_tables(folder: Path, metrics: dict, scores: SetScores) -> str:
 
 {slices_table(metrics["slices"])}
 
-Per image at the network's size. Found: a predicted region covers the polyp with an IoU
-above 0.5. FP: predicted regions per image that match no polyp.
+The scores of the slices are means over images at the network's size, with threshold
+{metrics["threshold"]:g}. `found` is the share of polyps that a predicted region matches
+with an IoU above 0.5. `FP` is the number of predicted regions per image that match no
+polyp.
 
 `metrics.json` holds these numbers unrounded, with 95 % intervals. `per_image.csv` has
-one row per image: scores at the network's size and threshold {metrics["threshold"]:g},
-distances in pixels. `table.md` and `table.tex` are for papers, `report.html` shows
-every case.
+one row per image, with scores at the network's size and distances in pixels. `table.md`
+and `table.tex` are for papers. `report.html` shows every case.
 
 ![best, median and worst cases](qualitative.png)
 """
