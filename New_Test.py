@@ -4,11 +4,12 @@
     python New_Test.py --data_path my_frames --model_path A.h5 B.h5 --protocol all
     python New_Test.py --data_path data/CVC-300 --predictions maps/CVC-300
 
-The dataset: prepared arrays, a raw folder of any known layout (Kvasir-SEG,
-CVC-ClinicDB, PolypGen, …), or any folder with images/ and masks/. Maps somebody else
-predicted (PNG files named like the images) are scored without any model. Writes
-results/<model>/<dataset>/ as Test.py does and, of several models, results/<A>_vs_<B>/
-with their figure side by side and their differences tested.
+The dataset is a prepared one, a raw folder of any known layout (Kvasir-SEG,
+CVC-ClinicDB, PolypGen, …), or any folder with images/ and masks/. With --predictions,
+probability maps that another program saved (PNG files named like the images) are scored
+and no model is needed. Writes results/<model>/<dataset>/ as Test.py does. For several
+models it also writes results/<A>_vs_<B>/<dataset>/: their segmentations side by side,
+and whether their scores differ.
 """
 
 import argparse
@@ -16,11 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from cli.command import UserError, run_command
-from evaluation.command import (
-    AT_ORIGINAL_SIZE,
-    describe,
-    load_predictor,
+from evaluation.script_options import (
+    load_network,
     make_parser,
+    print_origin,
     protocol_names,
     read_threshold,
 )
@@ -30,7 +30,11 @@ from models.shipped import model_path
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     parser.add_argument(
-        "--data_path", required=True, metavar="D", help="the dataset's folder"
+        "--data_path",
+        required=True,
+        type=Path,
+        metavar="D",
+        help="the dataset's folder",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
@@ -44,6 +48,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     what.add_argument(
         "--predictions",
         nargs="+",
+        type=Path,
         metavar="FOLDER",
         help="folders of saved 8-bit maps to score instead",
     )
@@ -69,19 +74,22 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     from evaluation.cases import open_case_set
-    from evaluation.comparison import write_comparison
     from evaluation.evaluate import evaluate
     from evaluation.protocols import build_protocols
-    from evaluation.results import claim_folder
+    from evaluation.report.results_folder import claim_folder
+    from evaluation.report.side_by_side import write_comparison
     from evaluation.saved_maps import SavedMaps
 
     names = protocol_names(args)
+    protocols = build_protocols(names)
     case_set = open_case_set(
-        args.data_path, read_names(args.names), bool(AT_ORIGINAL_SIZE & set(names))
+        args.data_path,
+        read_names(args.names),
+        any(protocol.original_size for protocol in protocols),
     )
     if args.names:
         case_set = replace(case_set, name=f"{case_set.name}-{args.names.stem}")
-    describe(case_set, names)
+    print_origin(case_set, protocols)
     if args.predictions:
         sources = [SavedMaps(folder) for folder in args.predictions]
         thresholds = [args.threshold] * len(sources)
@@ -89,7 +97,7 @@ def main(args: argparse.Namespace) -> None:
             source.check(case_set)
     else:
         thresholds = [read_threshold(args, path) for path in args.model_path]
-        sources = [load_predictor(args, path) for path in args.model_path]
+        sources = [load_network(args, path) for path in args.model_path]
     labels = [source.label for source in sources]
     if len(set(labels)) < len(labels):
         raise UserError(
@@ -102,12 +110,16 @@ def main(args: argparse.Namespace) -> None:
         save_to = args.save_maps
         if save_to and len(sources) > 1:
             save_to = save_to / source.label
-        protocols = build_protocols(names, threshold)
         scores[source.label] = evaluate(
-            source, case_set, protocols, folder, threshold, save_to
+            source,
+            case_set,
+            build_protocols(names, threshold),
+            folder,
+            threshold,
+            save_to,
         )
     if len(sources) > 1:
-        write_comparison(Path(args.out_dir), sources, case_set, scores, args.seeds)
+        write_comparison(args.out_dir, sources, case_set, scores, args.seeds)
 
 
 def read_names(file: Path | None) -> list[str] | None:

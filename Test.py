@@ -4,21 +4,21 @@
     python Test.py --model_path runs/lgps/best.h5 --data_path data/Kvasir-SEG
     python Test.py --model_path runs/lgps/best.h5 --protocol all --threshold auto
 
-Prepared datasets are scored on their test part. Protocols that need the masks' own
-size read that part from the raw files it was prepared from, if they are still there.
-Writes results/<model>/<dataset>/ for each: README.md with the table, metrics.json,
-per_image.csv, qualitative.png, report.html, table.md and table.tex.
+The test part of each prepared dataset is scored. For protocols that score at the
+masks' original size, the raw files of that part are read instead of the arrays, where
+they still exist. Writes results/<model>/<dataset>/ for each dataset: README.md with the
+table of scores, metrics.json, per_image.csv, qualitative.png, report.html, table.md and
+table.tex.
 """
 
 import argparse
 from pathlib import Path
 
 from cli.command import UserError, run_command
-from evaluation.command import (
-    AT_ORIGINAL_SIZE,
-    describe,
-    load_predictor,
+from evaluation.script_options import (
+    load_network,
     make_parser,
+    print_origin,
     protocol_names,
     read_threshold,
 )
@@ -39,6 +39,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--data_path",
         nargs="+",
+        type=Path,
         default=[DATA_FOLDER],
         metavar="D",
         help="prepared or raw datasets, or folders of them (default: data/)",
@@ -50,12 +51,12 @@ def main(args: argparse.Namespace) -> None:
     from evaluation.cases import find_case_sets, tell_apart
     from evaluation.evaluate import evaluate
     from evaluation.protocols import build_protocols
-    from evaluation.results import claim_folder, write_summary
+    from evaluation.report.results_folder import claim_folder, write_summary
 
     names = protocol_names(args)
     threshold = read_threshold(args, args.model_path)
-    protocols = build_protocols(names, threshold)
-    original_size = bool(AT_ORIGINAL_SIZE & set(names))
+    protocols = build_protocols(names)
+    original_size = any(protocol.original_size for protocol in protocols)
     found = [find_case_sets(path, original_size) for path in args.data_path]
     sets = tell_apart([case_set for part in found for case_set in part])
     if not sets:
@@ -63,14 +64,19 @@ def main(args: argparse.Namespace) -> None:
             f"no test set in {', '.join(map(str, args.data_path))}; prepare one with "
             "`python Preprocess_SEG.py`, or `python -m data.demo --out_dir data/demo`"
         )
-    predictor = load_predictor(args, args.model_path)
-    folders = [claim_folder(args.out_dir, predictor, case_set) for case_set in sets]
+    maps = load_network(args, args.model_path)
+    folders = [claim_folder(args.out_dir, maps, case_set) for case_set in sets]
     results = {}
     for case_set, folder in zip(sets, folders, strict=True):
-        describe(case_set, names)
+        print_origin(case_set, protocols)
         save_to = args.save_maps / case_set.name if args.save_maps else None
         results[case_set.name] = evaluate(
-            predictor, case_set, protocols, folder, threshold, save_to
+            maps,
+            case_set,
+            build_protocols(names, threshold),
+            folder,
+            threshold,
+            save_to,
         )
     if len(results) > 1:
         print(f"\n{write_summary(folders[0].parent, results)}")

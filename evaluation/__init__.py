@@ -1,0 +1,13 @@
+"""Scores models on test sets.
+
+The modules, in the order the data flows through them:
+
+* `cases`: the images and masks of a test set;
+* `maps`, `saved_maps`: probability maps from a network, or from files;
+* `protocols`: the ways of scoring, one publication's each;
+* `scoring`: the scores of a set;
+* `analysis`: intervals, slices and comparisons;
+* `report`: tables, figures, the report page and the results folder;
+* `evaluate`: all of these for one model and one set;
+* `script_options`: the options that Test.py and New_Test.py share.
+"""

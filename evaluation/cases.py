@@ -1,4 +1,4 @@
-"""What an evaluation works on: cases of a test set, from arrays or from raw files."""
+"""The cases of a test set, read from prepared arrays or from raw files."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+import cv2
 import numpy as np
 
 from cli.command import UserError
@@ -17,17 +18,18 @@ from data.storage import read_manifest
 
 @dataclass(frozen=True)
 class Case:
-    """One image with its truth and, once predicted, its map.
+    """One image with its ground truth and, once predicted, its probability map.
 
     Attributes:
         name: the image's file stem.
-        group: what may not be torn apart (video sequence, patient), or the name.
+        group: the video sequence or patient, whose images are not independent of each
+            other; the case's name where there is none.
         centre: the clinical centre, where known.
         image: `(H, W, 3)` uint8 RGB.
         truth: `(H, W)` uint8, 1 = polyp.
-        prepared: from prepared arrays, hence not at the size the frame was taken at.
+        prepared: the case is from prepared arrays, so it was resized.
         grey_truth: reads the truth as stored, `(H, W)` float32 in [0, 1], greys kept.
-        source_size: (H, W) the frame was taken at, where known.
+        source_size: `(H, W)` of the frame before it was resized, where known.
         probability: `(h, w)` float32 in [0, 1], at the network's or a file's size.
         saved_map: the map was read from an 8-bit file.
     """
@@ -46,22 +48,20 @@ class Case:
 
 @dataclass(frozen=True)
 class CaseSet:
-    """A test set: the names of its cases, and how to read each.
+    """A test set: the names of its cases, and a function that reads one of them.
 
     Attributes:
         name: the dataset's name.
-        path: the folder or file it was found in.
+        path: the folder or file the set was found in.
         names: the cases' names.
-        groups: the cases' groups.
         read: index → `Case` without a map; may be called from several threads.
-        origin: one line for the user: what was found and how it is read.
-        original_size: the masks are at the size they were drawn at.
+        origin: lines for the user: what was found, and what is read of it.
+        original_size: the masks have the size they were drawn at.
     """
 
     name: str
     path: Path
     names: list[str]
-    groups: list[str]
     read: Callable[[int], Case]
     origin: str
     original_size: bool
@@ -71,12 +71,12 @@ class CaseSet:
 
 
 class MapSource(Protocol):
-    """Where maps come from: `inference.Predictor` or `saved_maps.SavedMaps`.
+    """A source of probability maps: `maps.NetworkMaps` or `saved_maps.SavedMaps`.
 
     Attributes:
-        label: what stands for the model in paths and tables.
-        source: the checkpoint, or the folder of maps.
-        images_per_second: speed of the network, None without one.
+        label: the model's name in paths and tables.
+        source: the checkpoint, or the folder of saved maps.
+        images_per_second: the speed of the network; None for saved maps.
     """
 
     label: str
@@ -86,11 +86,30 @@ class MapSource(Protocol):
     def cases(
         self, case_set: CaseSet, indices: Iterable[int] | None = None
     ) -> Iterator[Case]:
-        """Yields cases (default: all) with their maps, in order, in flat memory."""
+        """Yields cases (default: all) with their maps, in order, a few at a time."""
+
+
+def resize_map(probability: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resizes a map `(h, w)` float32 to `(H, W)`: bilinear, half-pixel centres."""
+    if probability.shape == tuple(size):
+        return probability
+    height, width = size
+    return cv2.resize(probability, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def at_original_size(case: Case) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the truth (uint8 0/1) and the map (float32) resized to its size."""
+    return case.truth, resize_map(case.probability, case.truth.shape)
+
+
+def stretch(values: np.ndarray) -> np.ndarray:
+    """Min-max normalises a map to [0, 1]; a constant map stays as it is."""
+    low, high = values.min(), values.max()
+    return values if low == high else (values - low) / (high - low)
 
 
 def open_case_set(
-    path: str | Path,
+    path: Path,
     names: Sequence[str] | None = None,
     original_size: bool = False,
 ) -> CaseSet:
@@ -98,14 +117,13 @@ def open_case_set(
 
     Args:
         path: folder or `.h5` of prepared arrays (their test part), or a raw dataset.
-        names: keep only these cases of a raw dataset.
-        original_size: of a prepared set whose raw files are still there, read the raw
-            test files instead of the arrays.
+        names: the only cases of a raw dataset to keep; default: all.
+        original_size: whether to read the raw test files that a prepared set was made
+            from instead of its arrays, where these files still exist.
 
     Raises:
-        UserError: nothing usable is there.
+        UserError: the path holds no dataset, or not all of `names`.
     """
-    path = Path(path)
     if names is None and is_prepared(path):
         prepared = _from_arrays(path)
         if original_size:
@@ -117,13 +135,16 @@ def open_case_set(
     )
 
 
-def find_case_sets(path: str | Path, original_size: bool = False) -> list[CaseSet]:
+def find_case_sets(path: Path, original_size: bool = False) -> list[CaseSet]:
     """Opens every test set at a path.
 
-    A prepared folder is one test set; a folder of prepared folders (such as `data/`)
+    A prepared folder is one test set. A folder of prepared folders (such as `data/`)
     holds one for each of them and for each raw dataset beside them.
+
+    Args:
+        path: a prepared set, a raw dataset, or a folder of them.
+        original_size: see `open_case_set`.
     """
-    path = Path(path)
     if is_prepared(path):
         return [open_case_set(path, original_size=original_size)]
     children = sorted(child for child in path.glob("[!._]*") if child.is_dir())
@@ -134,10 +155,10 @@ def find_case_sets(path: str | Path, original_size: bool = False) -> list[CaseSe
 
 
 def tell_apart(sets: Sequence[CaseSet]) -> list[CaseSet]:
-    """Calls sets that share a name by their folders, as results go by the name.
+    """Renames sets of one name after their folders, as results are stored by name.
 
     Raises:
-        UserError: when their folders share a name too.
+        UserError: the folders have one name too.
     """
     count = Counter(case_set.name for case_set in sets)
     named = [
@@ -181,7 +202,6 @@ def _from_arrays(path: Path) -> CaseSet:
         name=arrays.name,
         path=path,
         names=arrays.names,
-        groups=arrays.groups,
         read=read,
         origin=f"{arrays.name}: {len(arrays)} prepared test images, {height}×{width}",
         original_size=False,
@@ -189,7 +209,7 @@ def _from_arrays(path: Path) -> CaseSet:
 
 
 def _from_raw_files(path: Path, prepared: CaseSet) -> CaseSet | None:
-    """The raw files a test set was prepared from, or None when they are not there."""
+    """Opens the raw files a test set was prepared from; None where they are gone."""
     manifest = read_manifest(path) or {}
     for root in (manifest.get("source"), path if path.is_dir() else path.parent):
         try:
@@ -239,7 +259,6 @@ def _from_pairs(dataset: Dataset, pairs: list[Pair]) -> CaseSet:
         name=dataset.name,
         path=Path(dataset.root),
         names=[pair.name for pair in pairs],
-        groups=[pair.group for pair in pairs],
         read=read,
         origin=origin,
         original_size=True,

@@ -1,4 +1,4 @@
-"""One model on one dataset, from cases to a folder of results."""
+"""Evaluates one model on one test set, from its cases to a folder of results."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,11 +8,14 @@ from tqdm import tqdm
 from cli.files import replacing_files
 from data.images import silent_codecs
 from evaluation.cases import Case, CaseSet, MapSource
-from evaluation.figures import draw_qualitative, pick_ranked
-from evaluation.protocol import Protocol
-from evaluation.protocols import DEFAULT_THRESHOLD
-from evaluation.report import Gallery, write_report
-from evaluation.results import write_metrics, write_per_image, write_tables
+from evaluation.protocols.base import DEFAULT_THRESHOLD, Protocol
+from evaluation.report.page import Gallery, write_report
+from evaluation.report.qualitative import draw_qualitative, pick_ranked
+from evaluation.report.results_folder import (
+    write_metrics,
+    write_per_image,
+    write_tables,
+)
 from evaluation.saved_maps import MapWriter
 from evaluation.scoring import SetScores, score_cases
 
@@ -25,15 +28,15 @@ def evaluate(
     threshold: float | None = None,
     save_maps_to: Path | None = None,
 ) -> SetScores:
-    """Scores a set and writes its results folder.
+    """Scores a set, writes its results folder and prints its scores.
 
     Args:
-        maps: yields the cases with their maps.
+        maps: the source of the cases' maps.
         case_set: the test set.
-        protocols: what to score by.
-        folder: where the results go; see `results.claim_folder`.
-        threshold: of the per-image facts and the pictures, if not 0.5.
-        save_maps_to: folder for the maps as 8-bit PNGs, if wanted.
+        protocols: the protocols to score by.
+        folder: the results folder; see `results_folder.claim_folder`.
+        threshold: of the per-image facts and the pictures; None: 0.5.
+        save_maps_to: the folder to save the maps in as 8-bit PNGs; None: none.
 
     Returns:
         The scores, which hold no images.

@@ -1,4 +1,7 @@
-"""Maps somebody else predicted, read from a folder; no network and no TensorFlow."""
+"""Probability maps in a folder of PNG files: reading, and writing them.
+
+Nothing here needs a network or TensorFlow.
+"""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -13,30 +16,29 @@ from cli.files import make_folder, write_json
 from cli.parallel import map_in_order
 from data.images import read_image
 from data.pairs import IMAGE_SUFFIXES
-from evaluation.cases import Case, CaseSet
-from evaluation.protocol import at_original_size, stretch
+from evaluation.cases import Case, CaseSet, at_original_size, stretch
 
 RANGES_FILE = "ranges.json"
-LOOKED_AT = 10  # maps read to tell which range of values a folder has
+MAPS_CHECKED = 10  # maps read to tell which range of values a folder has
 
 
 class SavedMaps:
     """A folder of 8-bit grey maps, 0 to 255, matched to cases by name.
 
     Args:
-        folder: holds one map per case; any size, resized as a protocol asks. Where
-            `MapWriter` left the maps' ranges, the maps are restored to them.
+        folder: holds one map per case, of any size. Where `MapWriter` stored the maps'
+            ranges, the maps are restored to them.
 
     Attributes:
-        label: what stands for the model in paths and tables: the folder's name.
+        label: the model's name in paths and tables: the folder's name.
         source: the folder.
         images_per_second: None, as nothing is predicted.
     """
 
     images_per_second = None
 
-    def __init__(self, folder: str | Path):
-        self.source = Path(folder)
+    def __init__(self, folder: Path):
+        self.source = folder
         if not self.source.is_dir():
             raise UserError(f"{folder}: is not a folder of maps")
         self.label = self.source.resolve().name
@@ -48,7 +50,11 @@ class SavedMaps:
         }
 
     def check(self, case_set: CaseSet) -> None:
-        """Raises `UserError` when a case has no map, or the maps are labels 0 and 1."""
+        """Checks the maps of a set before it is scored.
+
+        Raises:
+            UserError: a case has no map, or the maps are labels 0 and 1.
+        """
         missing = [name for name in case_set.names if name not in self._files]
         if missing:
             raise UserError(
@@ -56,7 +62,7 @@ class SavedMaps:
                 f"{case_set.name} have no map there, the first: {missing[0]}"
             )
         some = [
-            read_map(self._files[name]).max() for name in case_set.names[:LOOKED_AT]
+            read_map(self._files[name]).max() for name in case_set.names[:MAPS_CHECKED]
         ]
         if max(some) == np.float32(1 / 255):
             raise UserError(
@@ -66,7 +72,7 @@ class SavedMaps:
     def cases(
         self, case_set: CaseSet, indices: Iterable[int] | None = None
     ) -> Iterator[Case]:
-        """Yields cases with their maps, in order, memory staying flat."""
+        """Yields cases (default: all) with their maps, in order, a few at a time."""
 
         def load(index: int) -> Case:
             case = case_set.read(index)
@@ -98,8 +104,8 @@ def read_map(file: Path) -> np.ndarray:
 class MapWriter:
     """Saves maps as PraNet does: 8-bit PNGs at the mask's original size, stretched.
 
-    Each map is min-max normalised, which hides how sure the model was; the range it
-    had is kept in `ranges.json` beside the PNGs, so that `SavedMaps` restores it.
+    Min-max normalisation loses a map's range, so the range is stored in `ranges.json`
+    beside the PNGs, from which `SavedMaps` restores it.
 
     Args:
         folder: where to write; made if missing. Maps of other cases there are kept.

@@ -1,4 +1,4 @@
-"""Scores one test set: every case once, by every protocol."""
+"""Scores a test set: each case is measured once, by every protocol."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ import numpy as np
 
 from cli.parallel import map_in_order
 from evaluation.cases import Case
-from evaluation.protocol import Protocol, at_network_size
-from evaluation.protocols import DEFAULT_THRESHOLD, pvtseg
+from evaluation.protocols.base import DEFAULT_THRESHOLD, Protocol, at_network_size
+from evaluation.protocols.pvtseg import pvtseg
 from metrics.calibration import calibration_sums
 from metrics.confusion import dice_score, iou_score
 from metrics.lesions import count_lesions, touches_border
@@ -17,11 +17,11 @@ from metrics.sweep import LEVELS, sweep_counts
 
 @dataclass
 class SetScores:
-    """What is kept of a scored set: some numbers per case, and no image.
+    """The numbers that are kept of a scored set: some per case, and no image.
 
     Attributes:
-        protocols: the protocols scored by.
-        threshold: of the per-image facts.
+        protocols: the protocols the set was scored by.
+        threshold: the threshold of the per-image facts.
         cases: one dict of facts per case; see `_facts`.
         statistics: protocol name → `(N, K)` statistics of the cases.
         calibration: `(15, 3)` sums over all pixels; see `metrics.calibration`.
@@ -39,11 +39,11 @@ class SetScores:
         return len(self.cases)
 
     def column(self, key: str) -> np.ndarray:
-        """One fact of every case, as an array."""
+        """Returns one fact of every case, `(N,)`."""
         return np.array([case[key] for case in self.cases])
 
     def table(self) -> dict[str, dict[str, float]]:
-        """The scores of the set: protocol → score → value."""
+        """Returns the scores of the set: protocol → score → value."""
         return {
             protocol.name: {
                 name: float(value)
@@ -60,12 +60,12 @@ def score_cases(
     protocols: list[Protocol],
     threshold: float = DEFAULT_THRESHOLD,
 ) -> SetScores:
-    """Scores a stream of predicted cases; each is dropped once it is measured.
+    """Scores a stream of predicted cases; no case is kept once it is measured.
 
     Args:
         cases: predicted cases.
-        protocols: what to score by.
-        threshold: what the per-image facts are taken at.
+        protocols: the protocols to score by.
+        threshold: the threshold of the per-image facts.
     """
     per_image = pvtseg(threshold)
 
@@ -98,10 +98,10 @@ def score_cases(
 def _facts(
     case: Case, per_image: Protocol, truth: np.ndarray, prediction: np.ndarray
 ) -> dict:
-    """A case's row in `per_image.csv`.
+    """Measures a case for its row in `per_image.csv`.
 
-    Scores, regions and distances are at the network's size; `polyp_pixels` is the area
-    at the size the frame was taken at, NaN where that is unknown.
+    Scores, regions and distances are at the network's size; `polyp_pixels` is the
+    polyps' area at the frame's own size, NaN where that is unknown.
     """
     scores = per_image.scores(per_image.measure(case))
     lesions = count_lesions(truth, prediction)

@@ -1,1 +1,1 @@
-"""Measures of a segmentation, in NumPy; which to use how is a protocol's matter."""
+"""Segmentation metrics in NumPy; `evaluation/protocols` combines them into scores."""

@@ -1,4 +1,4 @@
-"""Whether a probability means what it says, pixel by pixel."""
+"""Calibration of the pixels: do predicted probabilities match observed frequencies."""
 
 import numpy as np
 
@@ -28,13 +28,28 @@ def calibration_sums(truth: np.ndarray, probability: np.ndarray) -> np.ndarray:
 
 
 def calibration_curve(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean probability, share of polyp pixels and share of all pixels per used bin."""
+    """Computes the calibration curve over the bins that hold pixels.
+
+    Args:
+        sums: `(15, 3)`; see `calibration_sums`.
+
+    Returns:
+        Mean probability, share of polyp pixels in the bin, and the bin's share of all
+        pixels; each `(used bins,)` in [0, 1].
+    """
     used = sums[sums[:, 0] > 0]
     pixels, probability, polyp = used.T
     return probability / pixels, polyp / pixels, pixels / pixels.sum()
 
 
 def expected_calibration_error(sums: np.ndarray) -> float:
-    """ECE = Σ over bins of (share of pixels) · |polyp share - mean probability|."""
+    """Computes the expected calibration error (ECE), in [0, 1].
+
+    Formula:
+        `Σ over bins (share of all pixels) · |share of polyp pixels - mean probability|`
+
+    Args:
+        sums: `(15, 3)`; see `calibration_sums`.
+    """
     probability, polyp, share = calibration_curve(sums)
     return float(np.sum(share * np.abs(polyp - probability)))

@@ -1,27 +1,29 @@
-"""Pixel counts of two masks, and the ratios made of them.
+"""Pixel counts of two masks, and the scores computed from them.
 
-Counts are taken once per image; every ratio is a pure function of them and works on a
-single image, on many (`(N, 4)`) and on sums over a set. What a ratio is worth when it
-has nothing to count (0 / 0) differs between publications, so each takes it as `empty`.
+Pixels are counted once; every score is a function of the counts: of one image's, of
+many images' (`(N, 4)`), or of their sum, which pools the pixels of all images. The
+score where there is nothing to count (0 / 0) differs between publications, so it is an
+argument, `empty`.
 """
 
 import numpy as np
 
-COUNT_NAMES = ("tp", "fp", "fn", "tn")
-
 
 def count_pixels(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """Counts the four kinds of pixels.
+    """Counts true and false, positive and negative pixels.
 
     Args:
-        truth: `(H, W)` mask, 0/1 or bool.
-        prediction: `(H, W)` mask, 0/1 or bool.
+        truth: `(H, W)` mask, 0/1 or bool; `(N, H, W)` to pool N images.
+        prediction: mask of the same shape, 0/1 or bool.
 
     Returns:
         `(4,)` int64: true positives, false positives, false negatives, true negatives.
 
     Raises:
         ValueError: when the shapes differ.
+
+    Example:
+        The pooled Dice of N images: `dice_score(count_pixels(truths, predictions))`.
     """
     if truth.shape != prediction.shape:
         raise ValueError(
@@ -38,7 +40,7 @@ def count_pixels(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
 def safe_ratio(
     numerator: np.ndarray, denominator: np.ndarray, empty: float | np.ndarray
 ) -> np.ndarray:
-    """Divides, with the value `empty` wherever the denominator is 0."""
+    """Divides element by element; the result is `empty` where the denominator is 0."""
     numerator = np.asarray(numerator, np.float64)
     denominator = np.asarray(denominator, np.float64)
     out = np.broadcast_to(np.float64(empty), denominator.shape).copy()

@@ -1,8 +1,8 @@
-"""Distances between two masks: Hausdorff, its 95th percentile, and a published misuse.
+"""Distances between two masks: Hausdorff, HD95, and the "HD" of PVTSeg's tables.
 
-Two empty masks are 0 apart. When only one is empty no distance exists; it then counts
-as the image's diagonal, the largest distance two pixels of the image can have. Leaving
-such images out, or giving them infinity, would reward a model for finding nothing.
+Two empty masks have the distance 0. Where only one is empty, the distance is undefined
+and the image's diagonal is taken, the largest distance that two pixels can have.
+Leaving such images out would favour a model that finds nothing.
 """
 
 import cv2
@@ -15,7 +15,11 @@ ROBUST_PERCENTILE = 95
 def mask_boundary(mask: np.ndarray) -> np.ndarray:
     """Marks a mask's boundary: foreground pixels with a 4-neighbour outside the mask.
 
-    The image border counts as outside. `(H, W)` 0/1 → `(H, W)` bool.
+    Args:
+        mask: `(H, W)` 0/1 or bool. Pixels beyond the image border are background.
+
+    Returns:
+        `(H, W)` bool.
     """
     mask = mask.astype(np.uint8)
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
@@ -26,7 +30,7 @@ def mask_boundary(mask: np.ndarray) -> np.ndarray:
 def hausdorff_distances(
     truth: np.ndarray, prediction: np.ndarray
 ) -> tuple[float, float]:
-    """Measures how far apart the boundaries of two masks lie.
+    """Computes the Hausdorff distance and HD95 between the boundaries of two masks.
 
     Args:
         truth: `(H, W)` mask, 0/1 or bool.
@@ -69,10 +73,14 @@ def _distance_to(edge: np.ndarray) -> np.ndarray:
 
 
 def row_hausdorff(truth: np.ndarray, prediction: np.ndarray) -> float:
-    """The "HD" of the PVTSeg tables: it takes each *row* of a mask as one point.
+    """Computes the "HD" of PVTSeg's tables, for which each *row* of a mask is a point.
 
-    SciPy's `directed_hausdorff` on the two mask matrices, truth to prediction only. It
-    is no surface distance (a mask moved 50 pixels down scores 0) and is here so that
-    published tables can be compared.
+    This is SciPy's `directed_hausdorff` on the two mask matrices, truth to prediction
+    only. It is not a distance between boundaries (a mask moved 50 pixels down has the
+    distance 0); it is here for comparison with the published tables.
+
+    Args:
+        truth: `(H, W)` mask, 0/1.
+        prediction: `(H, W)` mask, 0/1.
     """
     return float(directed_hausdorff(truth, prediction)[0])

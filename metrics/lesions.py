@@ -1,11 +1,11 @@
-"""Polyps one by one: how many were found, and how many findings are none."""
+"""Detection of single polyps: how many were found, how many findings are false."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from skimage.measure import label
 
-MATCH_IOU = 0.5  # above it a match is unique: no lesion can match two findings
+MATCH_IOU = 0.5  # above it a match is unique: no lesion can match two regions
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,12 @@ class LesionCounts:
 
 
 def count_lesions(truth: np.ndarray, prediction: np.ndarray) -> LesionCounts:
-    """Matches predicted regions to lesions; both masks `(H, W)`, 0/1 or bool."""
+    """Matches predicted regions to lesions.
+
+    Args:
+        truth: `(H, W)` mask, 0/1 or bool.
+        prediction: `(H, W)` mask, 0/1 or bool.
+    """
     regions, lesions = label(truth.astype(bool), return_num=True, connectivity=2)
     found_regions, findings = label(
         prediction.astype(bool), return_num=True, connectivity=2
@@ -38,5 +43,5 @@ def count_lesions(truth: np.ndarray, prediction: np.ndarray) -> LesionCounts:
 
 
 def touches_border(mask: np.ndarray) -> bool:
-    """Whether a mask reaches the outermost pixels of its image."""
+    """Tells whether a mask `(H, W)` has foreground on the border of its image."""
     return bool(mask[[0, -1]].any() or mask[:, [0, -1]].any())

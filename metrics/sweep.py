@@ -1,7 +1,7 @@
-"""Measures at all 256 thresholds of an 8-bit map at once, from two histograms.
+"""Scores at all 256 thresholds of an 8-bit map at once, from two histograms.
 
-Index t of every curve stands for the prediction `map >= 255 - t`: from the strictest
-threshold to the one that takes everything, the order of PySODMetrics.
+Index t of every curve is of the prediction `map >= 255 - t`, so the thresholds fall, as
+in PySODMetrics.
 """
 
 import numpy as np
@@ -28,12 +28,14 @@ def sweep_counts(truth: np.ndarray, levels: np.ndarray) -> np.ndarray:
 
 
 def e_measure_curve(counts: np.ndarray) -> np.ndarray:
-    """Enhanced-alignment measure at each threshold.
+    """Computes the enhanced-alignment measure (E-measure) at each threshold.
 
-    Truth and binary prediction, each minus its own mean, are compared pixel by pixel:
-    alignment ξ = 2ab / (a² + b²), and the measure is the mean of (1 + ξ)² / 4. Only
-    four pairs (a, b) occur, one per cell of the confusion matrix. An empty (full)
-    truth is worth the share of background (foreground) predicted.
+    Formula:
+        ξ = 2ab / (a² + b²), with a and b truth and binary prediction, each minus its
+        own mean; the measure is the mean over pixels of (1 + ξ)² / 4.
+
+    Only four pairs (a, b) occur, one per cell of the confusion matrix. For an empty
+    (full) truth, the measure is the share of pixels predicted background (foreground).
 
     Args:
         counts: `(..., 4)` tp, fp, fn, tn.

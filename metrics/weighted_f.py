@@ -1,8 +1,8 @@
-"""Weighted F-measure: errors near each other and far from the polyp weigh differently.
+"""Weighted F-measure: an error's weight depends on where it is.
 
 Reference: Margolin, Zelnik-Manor and Tal, "How to Evaluate Foreground Maps?", CVPR
-2014. Equal to PySODMetrics', several times faster: what only matters around the
-foreground is computed only there.
+2014. The values equal PySODMetrics'. The computation is several times faster, because
+terms that matter only around the foreground are computed only there.
 """
 
 import cv2
@@ -47,7 +47,7 @@ def weighted_f_measure(truth: np.ndarray, probability: np.ndarray) -> float:
 
 
 def _box_around(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
-    """The smallest box that holds the mask with a margin, clipped to the image."""
+    """Returns the smallest box around the mask with a margin, clipped to the image."""
     slices = []
     for axis in (1, 0):
         used = np.flatnonzero(mask.any(axis=axis))
@@ -56,7 +56,7 @@ def _box_around(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
 
 
 def _smooth_dependent_error(truth: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """Blurs the error, each background pixel taking that of the nearest foreground."""
+    """Blurs the error; each background pixel first takes its nearest foreground's."""
     nearest = distance_transform_edt(
         ~truth, return_distances=False, return_indices=True
     )

@@ -14,7 +14,9 @@ import Test
 from cli.command import UserError
 from data import demo, prepare
 from evaluation.cases import find_case_sets, tell_apart
-from evaluation.command import PROTOCOL_NAMES, read_threshold
+from evaluation.protocols import PROTOCOL_NAMES
+from evaluation.script_options import read_threshold
+from models.run_folder import RunFolder, Validation
 from models.shipped import model_path
 
 SCORES = {"dice", "iou", "recall", "precision", "f2", "accuracy"}
@@ -167,10 +169,10 @@ def test_threshold_of_the_run(tmp_path):
     args = Test.parse_args(arguments)
     with pytest.raises(UserError, match="validation.json, but it is not there"):
         read_threshold(args, args.model_path)
-    (tmp_path / "validation.json").write_text('{"threshold": 0.37}')
+    RunFolder(tmp_path).write_validation(Validation(0.37, 0.9, 0.8))
     assert read_threshold(args, args.model_path) == 0.37
     (tmp_path / "validation.json").write_text("{}")
-    with pytest.raises(UserError, match="holds no threshold"):
+    with pytest.raises(UserError, match="validation.json is damaged"):
         read_threshold(args, args.model_path)
     with pytest.raises(UserError, match="run's best.h5 only, not for .*epoch_1.h5"):
         read_threshold(args, tmp_path / "epoch_1.h5")

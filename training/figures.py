@@ -1,15 +1,13 @@
 """Pictures of a run: its curves and what the network makes of validation samples."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from cli.files import replacing
-from evaluation.cases import Case
-from evaluation.panels import draw_panels
+from evaluation.report.panels import draw_panels
 
 Sample = tuple[np.ndarray, np.ndarray]  # (H, W, 3) uint8 RGB and (H, W) uint8 0/1
 SAMPLE_SIZE = 192  # pixels per tile
@@ -55,8 +53,7 @@ def draw_samples(samples: Sequence[Sample], maps: np.ndarray) -> np.ndarray:
     """
     rows = []
     for (image, truth), probability in zip(samples, maps, strict=True):
-        case = Case("", "", None, image, truth, True, truth.astype)
-        panels = draw_panels(replace(case, probability=probability), size=SAMPLE_SIZE)
+        panels = draw_panels(image, truth, probability, size=SAMPLE_SIZE)
         tiles = [panels[name] for name in ("image", "truth", "heatmap", "overlay")]
         rows.append(np.hstack([np.pad(t, ((GAP,), (GAP,), (0,))) for t in tiles]))
     return np.vstack(rows)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.files import replacing
+from cli.files import replacing, write_text
 
 
 def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path):
@@ -15,3 +15,9 @@ def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path):
         _ = 1 / 0
     assert path.read_text() == "first"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_text_is_written_whole(tmp_path):
+    write_text(tmp_path / "x.md", "line")
+    assert (tmp_path / "x.md").read_text() == "line\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["x.md"]

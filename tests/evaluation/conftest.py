@@ -1,4 +1,4 @@
-"""Small cases made by hand, and a set of them, for the evaluation tests."""
+"""Fixtures of the evaluation tests: small cases made by hand, and sets of them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -39,7 +39,6 @@ def make_case_set(tmp_path) -> Callable[..., CaseSet]:
             name=name,
             path=path,
             names=[case.name for case in cases],
-            groups=[case.group for case in cases],
             read=cases.__getitem__,
             origin=name,
             original_size=False,

@@ -18,6 +18,14 @@ def test_counts_refuse_different_shapes():
         confusion.count_pixels(np.zeros((2, 3)), np.zeros((3, 2)))
 
 
+def test_counts_of_several_images_are_pooled():
+    truths = np.array([[[1, 1]], [[0, 0]]])
+    predictions = np.array([[[1, 0]], [[0, 1]]])
+    counts = confusion.count_pixels(truths, predictions)
+    assert counts.tolist() == [1, 1, 1, 1]
+    assert confusion.dice_score(counts) == 0.5  # 2 / (2 + 1 + 1)
+
+
 def test_ratios_by_hand():
     # tp 3, fp 1, fn 2, tn 4
     counts = np.array([3, 1, 2, 4])

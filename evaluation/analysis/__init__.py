@@ -1,0 +1,1 @@
+"""What scores say about a model: intervals, comparisons of models, and slices."""

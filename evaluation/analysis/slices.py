@@ -1,0 +1,102 @@
+"""Scores of parts of a set: by polyp size, centre, position and number of polyps."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from evaluation.analysis.statistics import INTERVAL, cluster_weights
+from evaluation.scoring import SetScores
+from metrics.calibration import expected_calibration_error
+
+NO_POLYP = "none"
+# PolypGen's bins of a polyp's size: the largest area, in pixels of the original image.
+SIZE_BINS = {"small": 100**2, "medium": 200**2, "large": np.inf}
+
+
+def size_bin(polyp_pixels: float) -> str:
+    """Names the bin of an area: `NO_POLYP` for 0, "" for NaN, as it is unknown."""
+    if np.isnan(polyp_pixels):
+        return ""
+    if polyp_pixels == 0:
+        return NO_POLYP
+    return next(name for name, most in SIZE_BINS.items() if polyp_pixels <= most)
+
+
+def _size_title(name: str) -> str:
+    """Names a size bin with its limit, such as "small (≤ 100² px)"."""
+    if np.isfinite(SIZE_BINS[name]):
+        return f"{name} (≤ {np.sqrt(SIZE_BINS[name]):g}² px)"
+    return f"{name} (> {np.sqrt(SIZE_BINS['medium']):g}² px)"
+
+
+def slice_scores(scores: SetScores) -> list[dict]:
+    """Scores each slice of a set that holds any cases.
+
+    Returns:
+        One dict per slice: `by`, `slice`, `images`, per-image means `dice`, `iou`,
+        `hd95` with the 95 % interval of Dice, `polyps`, `lesion_recall` (None without
+        polyps) and `false_positives` (regions per image).
+    """
+    return [
+        {"by": by, "slice": name, **_score_slice(scores, np.flatnonzero(chosen))}
+        for by, name, chosen in _slices(scores)
+        if chosen.any()
+    ]
+
+
+def _slices(scores: SetScores) -> Iterator[tuple[str, str, np.ndarray]]:
+    polyps = scores.column("polyps")
+    yield "all", "all images", np.ones(len(scores), bool)
+    bins = np.array([size_bin(area) for area in scores.column("polyp_pixels")])
+    for name in SIZE_BINS:
+        yield "size", _size_title(name), bins == name
+    centres = scores.column("centre")
+    for centre in sorted(set(centres) - {""}):
+        yield "centre", centre, centres == centre
+    border = scores.column("touches_border")
+    yield "position", "touches the image border", border
+    yield "position", "inside the image", ~border & (polyps > 0)
+    yield "polyps", "no polyp", polyps == 0
+    yield "polyps", "one polyp", polyps == 1
+    yield "polyps", "several polyps", polyps > 1
+
+
+def _score_slice(scores: SetScores, chosen: np.ndarray) -> dict:
+    dice = scores.column("dice")[chosen]
+    samples = cluster_weights(scores.column("group")[chosen]) @ dice
+    polyps = int(scores.column("polyps")[chosen].sum())
+    found = int(scores.column("polyps_found")[chosen].sum())
+    return {
+        "images": len(chosen),
+        "dice": float(dice.mean()),
+        "dice_interval": np.percentile(samples, INTERVAL).tolist(),
+        "iou": float(scores.column("iou")[chosen].mean()),
+        "hd95": float(scores.column("hd95")[chosen].mean()),
+        "polyps": polyps,
+        "lesion_recall": found / polyps if polyps else None,
+        "false_positives": float(scores.column("false_positives")[chosen].mean()),
+    }
+
+
+def frame_findings(scores: SetScores) -> dict[str, float | int | None]:
+    """Measures a set frame by frame and polyp by polyp, and its calibration.
+
+    Returns:
+        `empty_frames`, the number of frames without a polyp; `specificity`, the share
+        of them without any predicted pixel (None without such frames);
+        `lesion_recall`, the share of polyps that were found (None without polyps);
+        `false_positives_per_image`; `ece`, the expected calibration error over all
+        pixels.
+    """
+    empty = scores.column("polyps") == 0
+    silent = scores.column("predicted_pixels")[empty] == 0
+    polyps = scores.column("polyps").sum()
+    return {
+        "empty_frames": int(empty.sum()),
+        "specificity": float(silent.mean()) if len(silent) else None,
+        "lesion_recall": float(scores.column("polyps_found").sum() / polyps)
+        if polyps
+        else None,
+        "false_positives_per_image": float(scores.column("false_positives").mean()),
+        "ece": expected_calibration_error(scores.calibration),
+    }

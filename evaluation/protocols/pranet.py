@@ -1,0 +1,84 @@
+"""The "pranet" protocol: 256 thresholds and soft measures at the original size.
+
+The map is resized to the mask's own size, min-max normalised per image and stored in
+8 bit, as PraNet's published test code saves it; PySODMetrics then defines each measure.
+Thresholding the map before the sweep, or leaving out the normalisation, would change
+the numbers. A constant map has no range to normalise and stays as it is.
+"""
+
+import numpy as np
+
+from evaluation.cases import Case, at_original_size, stretch
+from evaluation.protocols.base import ORIGINAL_SIZE_RULE, Protocol
+from metrics.confusion import dice_score, iou_score
+from metrics.sweep import LEVELS, e_measure_curve, sweep_counts
+from metrics.weighted_f import weighted_f_measure
+
+
+def pranet() -> Protocol:
+    """Builds PraNet's protocol: Dice, IoU, E-measure, S-measure, weighted F and MAE."""
+    return Protocol(
+        "pranet",
+        f"{ORIGINAL_SIZE_RULE}. Each map is min-max normalised and rounded to 8 bits. "
+        "The mean over images is taken at each of 256 thresholds; mean_ and max_ are "
+        "the mean and the maximum of these; wfm, sm and mae are of the map itself. "
+        "Dice and IoU of an image without a polyp are 0.",
+        _measure,
+        _scores,
+        image_means=("mean_dice", "mean_iou", "wfm", "sm", "mean_em", "mae"),
+        original_size=True,
+    )
+
+
+def normalise_map(probability: np.ndarray, saved: bool) -> np.ndarray:
+    """Min-max normalises a map to the values its 8-bit file would give back.
+
+    Args:
+        probability: `(H, W)` in [0, 1].
+        saved: the map was read from an 8-bit file, so it is rounded before it is
+            normalised, not after.
+
+    Returns:
+        `(H, W)` float64 in [0, 1].
+    """
+    values = probability.astype(np.float64)
+    if saved:
+        return stretch(_to_8_bit(values))
+    return _to_8_bit(stretch(values))
+
+
+def _to_8_bit(values: np.ndarray) -> np.ndarray:
+    return np.rint(values * (LEVELS - 1)) / (LEVELS - 1)
+
+
+def _measure(case: Case) -> np.ndarray:
+    from py_sod_metrics import Smeasure  # slow to import: brings scikit-learn
+
+    truth, probability = at_original_size(case)
+    truth = truth.astype(bool)
+    values = normalise_map(probability, case.saved_map)
+    # PySODMetrics truncates here; a saved map keeps its 256 levels.
+    counts = sweep_counts(truth, (values * (LEVELS - 1)).astype(np.uint8))
+    soft = [
+        weighted_f_measure(truth, values),
+        Smeasure().cal_sm(values, truth),
+        np.mean(np.abs(values - truth)),
+    ]
+    dice, iou = dice_score(counts, empty=0.0), iou_score(counts, empty=0.0)
+    return np.concatenate([dice, iou, e_measure_curve(counts), soft])
+
+
+def _scores(statistics: np.ndarray) -> dict[str, np.ndarray]:
+    curves = np.split(statistics, [LEVELS, 2 * LEVELS, 3 * LEVELS], axis=-1)
+    dice, iou, em, soft = curves
+    wfm, sm, mae = np.moveaxis(soft, -1, 0)
+    return {
+        "mean_dice": dice.mean(axis=-1),
+        "mean_iou": iou.mean(axis=-1),
+        "max_dice": dice.max(axis=-1),
+        "wfm": wfm,
+        "sm": sm,
+        "mean_em": em.mean(axis=-1),
+        "max_em": em.max(axis=-1),
+        "mae": mae,
+    }

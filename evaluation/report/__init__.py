@@ -1,0 +1,1 @@
+"""What an evaluation writes: tables, figures, the report page and their folder."""
