@@ -1,23 +1,21 @@
 """The rows of tools/bench.py, each a process of its own that is asked for figures."""
 
-import multiprocessing
-import os
 import time
-import traceback
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from cli.command import UserError, quiet_tensorflow
+from cli.command import quiet_tensorflow
+from tools.worker_process import Tasks, WorkerProcess
 
 IMAGE_SIZE = (256, 256)
 DICE_FRAMES = 100
 WARM_UP = 20
 WAKE_UP = 3  # untimed frames of each turn: caches hold the row's before
 THROUGHPUT_S = 4.0
-ANSWER_S = 300.0  # an answer that takes longer will never come
 
 
 @dataclass(frozen=True)
@@ -38,88 +36,34 @@ class Row:
 
     @property
     def title(self) -> str:
+        """For messages, such as "onnx, rewritten, int8"."""
         form = "rewritten" if self.rewrite else "as trained"
         return f"{self.runtime}, {form}, {self.precision}"
 
 
-@dataclass
-class Worker:
-    """A row's process, as the parent sees it.
+class RowWorker(WorkerProcess):
+    """The process of one row, and what was measured of it.
+
+    Args:
+        row: what it runs.
+        threads: CPU threads it may use.
+        data_path: a prepared dataset, or None for drawn frames.
 
     Attributes:
         row: what it runs.
-        cores: the CPU cores it is pinned to.
-        data_path: a prepared dataset, or None for drawn frames.
         seconds: latency of each timed frame so far.
-        figures: what else it was asked.
+        figures: its answers to everything else it was asked.
     """
 
-    row: Row
-    cores: list[int]
-    data_path: Path | None
-    seconds: list[float] = field(default_factory=list)
-    figures: dict[str, float] = field(default_factory=dict)
-
-    def start(self) -> None:
-        """Starts the process and waits until its model has run once."""
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(
-            target=_serve, args=(self.row, self.cores, self.data_path, theirs)
-        )
-        self._process.daemon = True
-        self._process.start()
-        theirs.close()  # so that the end of the process is noticed
-        self.figures["startup_s"] = self._answer()
-
-    def ask(self, task: str, *details):
-        """What the process answers to a task.
-
-        Args:
-            task: a method of `_Tasks`.
-            details: its arguments.
-
-        Raises:
-            UserError: the process failed, ended or hangs; it is stopped.
-        """
-        self._pipe.send((task, *details))
-        return self._answer()
-
-    def stop(self) -> None:
-        self._process.kill()
-        self._process.join()
-
-    def _answer(self):
-        try:
-            if not self._pipe.poll(ANSWER_S):
-                raise UserError(f"no answer in {ANSWER_S:.0f} s")
-            answer = self._pipe.recv()
-        except (EOFError, ConnectionError):
-            raise UserError("its process ended") from None
-        if isinstance(answer, Exception):
-            raise UserError(str(answer))
-        return answer
+    def __init__(self, row: Row, threads: int, data_path: Path | None):
+        super().__init__(row.title, RowTasks, row, threads, data_path)
+        self.row = row
+        self.seconds: list[float] = []
+        self.figures: dict[str, float] = {}
 
 
-def _serve(row: Row, cores: list[int], data_path: Path | None, pipe) -> None:
-    """A row's process: loads the model, then answers until it is stopped."""
-    os.sched_setaffinity(0, cores)
-    try:
-        start = time.perf_counter()
-        tasks = _Tasks(row, len(cores), data_path)
-        pipe.send(time.perf_counter() - start)
-        while True:
-            task, *details = pipe.recv()
-            pipe.send(getattr(tasks, task)(*details))
-    except (EOFError, ConnectionError, KeyboardInterrupt):  # the parent is gone
-        pass
-    except Exception as error:
-        reason = traceback.format_exception_only(error)[-1].strip().splitlines()[0]
-        pipe.send(RuntimeError(reason))
-
-
-class _Tasks:
-    """What a row's process can be asked."""
+class RowTasks(Tasks):
+    """What the process of a row can be asked."""
 
     def __init__(self, row: Row, threads: int, data_path: Path | None):
         from deploy.parity import dataset_frames, demo_frames
@@ -154,7 +98,7 @@ class _Tasks:
             run(self._frame(0))
         end = time.perf_counter() + THROUGHPUT_S
 
-        def work(run) -> int:
+        def work(run: Callable[[np.ndarray], np.ndarray]) -> int:
             count = 0
             while time.perf_counter() < end:
                 run(self._frame(count))
@@ -171,11 +115,6 @@ class _Tasks:
         masks = self.frames.masks > 0
         found = np.stack([self.run(image) > 0.5 for image in self.frames.images])
         return float(2 * (found & masks).sum() / (found.sum() + masks.sum()))
-
-    def peak_mb(self) -> float:
-        """Peak memory of the process; `ru_maxrss` would count its parent's too."""
-        status = Path("/proc/self/status").read_text()
-        return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
     def _frame(self, index: int) -> np.ndarray:
         return self.frames.images[index % len(self.frames.images)]
@@ -198,7 +137,7 @@ class _Tasks:
         return count / (time.perf_counter() - start)
 
 
-def _load(row: Row, threads: int):
+def _load(row: Row, threads: int) -> Callable[[np.ndarray], np.ndarray]:
     """Returns a function: frame `(H, W, 3)` uint8 → probability `(H, W)`."""
     from deploy.runtimes import load_runtime, tensorflow_threads
 
