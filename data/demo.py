@@ -18,8 +18,13 @@ import cv2
 import numpy as np
 
 from cli.command import UserError, command_parser, run_command
-from cli.ranges import AT_LEAST_ONE, Range, number
-from data.storage import create_arrays, replace_prepared, write_manifest
+from cli.ranges import AT_LEAST_ONE, IMAGE_SIDE, Range, number
+from data.storage import (
+    ArrayWriter,
+    create_arrays,
+    replace_prepared,
+    write_manifest,
+)
 
 # Albedo of the mucosa, RGB in [0, 1]: from pale pink over orange to tan and mauve.
 MUCOSA_COLOURS = np.float32(
@@ -28,7 +33,7 @@ MUCOSA_COLOURS = np.float32(
 # What blood takes away from the light, RGB.
 BLOOD = np.float32([0.25, 0.75, 0.65])
 TEST_SEED_OFFSET = 1_000_000
-DRAWN_SIDE = Range(at_least=32, at_most=4096)  # pixels
+DRAWN_SIDE = Range(at_least=32, at_most=IMAGE_SIDE.at_most)  # pixels
 
 
 @dataclass(frozen=True)
@@ -288,13 +293,13 @@ def write_prepared(
         regions = create_arrays(folder, counts, size, "npy")
         for subset, count in counts.items():
             images, masks, names = draw_frames(first_seeds[subset], count, image_size)
+            hashes = {}
             for kind, array in (("images", images), ("masks", masks)):
-                region = regions[f"{subset}_{kind}"]
-                with region.file.open("r+b") as stream:
-                    stream.seek(region.offset)
-                    stream.write(array.tobytes())
+                with ArrayWriter(regions[f"{subset}_{kind}"]) as writer:
+                    writer.write(array)
+                hashes[kind] = writer.sha256
             items = [{"name": name, "group": name, "centre": None} for name in names]
-            subsets[subset] = {"count": count, "items": items}
+            subsets[subset] = {"count": count, "sha256": hashes, "items": items}
         manifest = {"dataset": "demo", "source": "data/demo.py", "seed": seed}
         manifest |= {"format": "npy", "image_size": size, "subsets": subsets}
         write_manifest(folder, manifest)

@@ -31,16 +31,6 @@ def read_image(path: Path | str) -> np.ndarray:
     return decode_image(read_file(path), path)
 
 
-def read_mask(path: Path | str) -> np.ndarray:
-    """Reads a mask as `(H, W)` uint8, 1 = polyp, 0 = background.
-
-    Raises:
-        UserError: the file is missing, empty, damaged, not an image, or has no value
-            above 127 without being black.
-    """
-    return decode_mask(read_file(path), path)
-
-
 def read_pair(image: Path | str, mask: Path | str) -> tuple[np.ndarray, np.ndarray]:
     """Reads an image and its mask and proves that they lie on each other.
 
@@ -54,7 +44,14 @@ def read_pair(image: Path | str, mask: Path | str) -> tuple[np.ndarray, np.ndarr
 
 
 def read_file(path: Path | str) -> bytes:
-    """Returns the bytes of a file that is neither missing nor empty."""
+    """Returns the bytes of a file.
+
+    Raises:
+        UserError: it is missing, empty or no regular file; reading a named pipe, for
+            example, might never end.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise UserError(f"{path}: is not a regular file")
     try:
         content = Path(path).read_bytes()
     except OSError as error:

@@ -35,6 +35,7 @@ P_AND_NUMBER = re.compile(r"p\d+")  # ETIS and ColonDB: p12 is the mask of 12
 NO_MASK = "image without mask"
 NO_IMAGE = "mask without image"
 SECOND_FILE = "second file for the same name"
+NOT_A_FILE = "not a regular file"  # such as a named pipe, which might never end
 SEARCH_DEPTH = 4
 
 
@@ -212,7 +213,7 @@ def _image_and_mask_folders(folder: Path) -> list[tuple[Path, Path]]:
             images[match["which"]] = child
         elif match := MASK_FOLDER.fullmatch(plain):
             masks[match["which"]] = child
-        elif _image_files(child):
+        elif any(_image_files(child)):
             others.append(child)
     if masks.get("") and not images:  # ETIS: images in a folder of any name, or beside
         images[""] = others[0] if len(others) == 1 else folder
@@ -221,13 +222,17 @@ def _image_and_mask_folders(folder: Path) -> list[tuple[Path, Path]]:
 
 def _match(root: Path, images: Path, masks: Path, name: str) -> Dataset:
     """Pairs the files of an image folder and a mask folder, which may be one folder."""
-    image_files, mask_files = _image_files(images), _image_files(masks)
+    image_files, no_files = _image_files(images)
+    mask_files, no_mask_files = _image_files(masks)
     layout = f"{_relative(images, root)} + {_relative(masks, root)}"
     if images == masks:
         mask_files = [file for file in image_files if _is_mask_name(file.stem)]
         image_files = [file for file in image_files if file not in set(mask_files)]
         layout = "images and masks side by side"
-    left_out = []
+    left_out = [
+        (_relative(path, root), NOT_A_FILE)
+        for path in dict.fromkeys(no_files + no_mask_files)
+    ]
     image_of: dict[str, Path] = {}
     for file in image_files:
         if file.stem in image_of:
@@ -318,11 +323,17 @@ def _folders(root: Path, pattern: str = r"[^._].*") -> list[Path]:
     return sorted(folders, key=lambda path: natural_order(path.name))
 
 
-def _image_files(folder: Path) -> list[Path]:
-    """The image files directly in a folder; hidden files (`._1.png`) are skipped."""
+def _image_files(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Lists the images directly in a folder; hidden ones (`._1.png`) are skipped.
+
+    Returns:
+        Regular files, and what is named like an image but is something else.
+    """
     found = [
         path
         for path in folder.iterdir()
         if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
     ]
-    return sorted(found, key=lambda path: natural_order(path.name))
+    found.sort(key=lambda path: natural_order(path.name))
+    files = [path for path in found if path.is_file()]
+    return files, [path for path in found if not path.is_file()]
