@@ -10,6 +10,7 @@ normalisation that `train.py` runs.
 """
 
 import argparse
+import dataclasses
 import statistics
 import time
 
@@ -39,15 +40,16 @@ def main(args: argparse.Namespace) -> None:
     import numpy as np
     import tensorflow as tf
 
+    from training.build import build_trainer
     from training.devices import set_precision
-    from training.options import new_options
-    from training.run import build_trainer
+    from training.recipes import new_options
 
     options = new_options({"data_path": ["none"]})
     size = (args.image_size, args.image_size)
     published = build_trainer(options, size, fused=False)
     set_precision(args.precision)
-    ours = build_trainer(options | {"no_discriminator": args.no_discriminator}, size)
+    options = dataclasses.replace(options, use_discriminator=not args.no_discriminator)
+    ours = build_trainer(options, size)
     rng = np.random.default_rng(0)
     shape = (args.batch_size, args.image_size, args.image_size)
     images = tf.constant(rng.uniform(-1, 1, (*shape, 3)), tf.float32)
