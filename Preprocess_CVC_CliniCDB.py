@@ -1,4 +1,4 @@
-"""Prepares CVC-ClinicDB: 256x256 training and test arrays beside a manifest.
+"""Prepares CVC-ClinicDB: writes 256x256 training and test arrays, and a manifest.
 
     python Preprocess_CVC_CliniCDB.py
     python Preprocess_CVC_CliniCDB.py --data_path /elsewhere/CVC-ClinicDB --split pranet

@@ -1,4 +1,4 @@
-"""Prepares Kvasir-SEG: 256x256 training and test arrays beside a manifest.
+"""Prepares Kvasir-SEG: writes 256x256 training and test arrays, and a manifest.
 
 python Preprocess_SEG.py
 python Preprocess_SEG.py --data_path /elsewhere/Kvasir-SEG --split pranet

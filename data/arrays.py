@@ -30,7 +30,7 @@ SAMPLE = 64  # images looked at to tell which value range foreign arrays have
 
 @dataclass(frozen=True)
 class PreparedSet:
-    """The train or test images of a prepared dataset, memory-mapped.
+    """The training or test images and masks of a prepared dataset, memory-mapped.
 
     Attributes:
         name: of the dataset, such as "Kvasir-SEG".
@@ -76,7 +76,7 @@ class PreparedSet:
 
 
 def is_prepared(path: Path | str) -> bool:
-    """Whether `load_prepared` has something to load there."""
+    """Says whether a folder or .h5 file holds prepared arrays."""
     path = Path(path)
     if path.is_file():
         return path.suffix == ".h5" and "train_images" in h5_names(path)
@@ -174,7 +174,7 @@ def find_damage(path: Path | str) -> tuple[int, list[str]]:
 
 
 def _sha256(array: np.ndarray) -> str:
-    """Of the values in C order, as `storage.ArrayWriter` computes it."""
+    """SHA-256 of the values in C order, as `storage.ArrayWriter` computes it."""
     digest = hashlib.sha256()
     for part in array:
         digest.update(np.ascontiguousarray(part))
@@ -249,7 +249,7 @@ def _check_image_range(images: np.ndarray, where: str) -> None:
 
 
 def _mask_threshold(masks: np.ndarray, where: str) -> float:
-    """Half of the range in use: 0/1, 0/255, or floats in [0, 1]."""
+    """Finds the middle of the masks' range: 0/1, 0/255, or floats in [0, 1]."""
     high = float(_sample(masks).max())
     if masks.dtype.kind != "f":
         return 127 if high > 1 else 0

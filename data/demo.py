@@ -1,4 +1,4 @@
-"""The built-in demo dataset: colonoscopy-like frames drawn by code, with exact masks.
+"""Draws the built-in demo dataset: colonoscopy-like frames with exact masks.
 
     python -m data.demo --out_dir data/demo
     python -m data.demo --out_dir data/demo-raw --layout raw --image_size 256
@@ -38,7 +38,7 @@ DRAWN_SIDE = Range(at_least=32, at_most=IMAGE_SIDE.at_most)  # pixels
 
 @dataclass(frozen=True)
 class _Grid:
-    """Coordinates of the pixels, in half frame heights from the centre of the frame."""
+    """The pixels' coordinates, in half frame heights from the centre of the frame."""
 
     x: np.ndarray
     y: np.ndarray
@@ -55,19 +55,19 @@ class _Grid:
         return float(self.x[0, 1] - self.x[0, 0])
 
     def noise(self, rng: np.random.Generator, cells: int) -> np.ndarray:
-        """Smooth random field, `(H, W)`, mean 0, deviation about 1, `cells` a side."""
+        """Draws a smooth random field `(H, W)` of mean 0 and deviation about 1."""
         values = rng.standard_normal((cells, cells)).astype(np.float32)
         height, width = self.x.shape
         return cv2.resize(values, (width, height), interpolation=cv2.INTER_CUBIC)
 
     def blur(self, values: np.ndarray, radius: float) -> np.ndarray:
-        """Gaussian blur; `radius` in the unit of the coordinates."""
+        """Blurs with a Gaussian; `radius` in the unit of the coordinates."""
         return cv2.GaussianBlur(values, (0, 0), radius / self.pixel)
 
 
 @dataclass
 class _Wall:
-    """What the camera sees of the wall, before light and lens.
+    """The wall of the colon, before it is lit and seen through the lens.
 
     Attributes:
         colour: `(3,)` RGB in [0, 1], the mucosa of this frame.
@@ -85,7 +85,7 @@ class _Wall:
 
 
 def _draw_wall(rng: np.random.Generator, grid: _Grid) -> _Wall:
-    """The colon without polyps: a tube around a dark lumen, with folds and vessels."""
+    """Draws the colon without polyps: a tube around a dark lumen, folds, vessels."""
     colour = rng.dirichlet(np.ones(len(MUCOSA_COLOURS))) @ MUCOSA_COLOURS
     colour = np.float32(colour * rng.uniform(0.92, 1.08, 3))
     mottled = colour * (1 + 0.06 * grid.noise(rng, 5))[..., None]
@@ -116,7 +116,7 @@ def _draw_wall(rng: np.random.Generator, grid: _Grid) -> _Wall:
 
 
 def _draw_vessels(rng: np.random.Generator, grid: _Grid) -> np.ndarray:
-    """Branching vessels under the mucosa, `(H, W)` in [0, 1]."""
+    """Draws branching vessels under the mucosa, `(H, W)` in [0, 1]."""
     vessels = np.zeros_like(grid.x)
     for cells, width in ((7, 0.10), (13, 0.16)):
         vessels = np.maximum(
@@ -127,7 +127,7 @@ def _draw_vessels(rng: np.random.Generator, grid: _Grid) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Polyp:
-    """One polyp: where it is and how it rises from the wall.
+    """One polyp: its place and its shape.
 
     Attributes:
         distance: `(H, W)` 0 at its centre, 1 on its outline, more outside.
@@ -143,7 +143,7 @@ class _Polyp:
 
 
 def _smooth_step(low: float, high: float, values: np.ndarray) -> np.ndarray:
-    """0 below `low`, 1 above `high`, smooth between."""
+    """Returns 0 below `low`, 1 above `high`, and a smooth step between."""
     t = np.clip((values - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
 
@@ -189,7 +189,7 @@ def _plan_polyp(
 def _add_polyp(
     rng: np.random.Generator, grid: _Grid, wall: _Wall, polyp: _Polyp
 ) -> None:
-    """Lets a polyp grow on the wall, in place."""
+    """Adds a polyp to the wall, in place."""
     inside = 1 - _smooth_step(-0.04, 0.04, polyp.distance - 1)
     dome = np.clip(1 - polyp.distance**2, 0, 1)
     wall.relief = wall.relief * (1 - 0.7 * inside)
@@ -206,7 +206,7 @@ def _add_polyp(
 
 
 def _photograph(rng: np.random.Generator, grid: _Grid, wall: _Wall) -> np.ndarray:
-    """Lights the wall and takes its picture, `(H, W, 3)` RGB in [0, 1]."""
+    """Renders the lit wall, `(H, W, 3)` RGB in [0, 1]."""
     lamp_x, lamp_y = rng.uniform(-0.6, 0.6, 2)  # the lamp sits beside the lens
     slope_y, slope_x = np.gradient(grid.blur(wall.relief, 0.015), grid.pixel)
     towards_lamp = 1 - slope_x * lamp_x - slope_y * lamp_y
@@ -226,7 +226,7 @@ def _photograph(rng: np.random.Generator, grid: _Grid, wall: _Wall) -> np.ndarra
 
 
 def _view(rng: np.random.Generator, grid: _Grid) -> np.ndarray:
-    """What the scope sees through: round or octagonal, `(H, W)` in [0, 1]."""
+    """Draws the round or octagonal field of view, `(H, W)` in [0, 1]."""
     x, y = np.abs(grid.x), np.abs(grid.y)
     if rng.random() < 0.5:
         outside = np.hypot(x, y) - rng.uniform(0.98, 1.2)
@@ -284,7 +284,7 @@ def draw_frames(
 def write_prepared(
     out_dir: Path, train: int, test: int, image_size: int, seed: int
 ) -> None:
-    """Writes a prepared dataset, the form training reads (see data/storage.py)."""
+    """Writes the frames as a prepared dataset, as data/storage.py describes it."""
     first_seeds = {"train": seed, "test": seed + TEST_SEED_OFFSET}
     counts = {"train": train, "test": test}
     size = (image_size, image_size)
@@ -306,7 +306,7 @@ def write_prepared(
 
 
 def write_raw(out_dir: Path, count: int, image_size: int, seed: int) -> None:
-    """Writes pictures as a downloaded dataset has them: `images/` and `masks/`."""
+    """Writes the frames as a downloaded dataset has them: `images/` and `masks/`."""
     for folder in ("images", "masks"):
         (out_dir / folder).mkdir(parents=True, exist_ok=True)
     images, masks, names = draw_frames(seed, count, image_size)
@@ -342,6 +342,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
+    """Draws and writes the dataset in the layout asked for."""
     if args.layout == "raw":
         count = args.train + args.test
         write_raw(args.out_dir, count, args.image_size, args.seed)

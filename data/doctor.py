@@ -29,12 +29,13 @@ MOST_LINES = 20
 
 @dataclass(frozen=True)
 class Inspection:
-    """The properties of one pair that the checks need.
+    """The properties of one pair, for the report and the checks.
 
     Attributes:
         pair: the pair.
         size: (H, W) in pixels.
-        mask_values: "empty", "0 and 1", "0 and 255" or "greys between".
+        mask_values: grey levels of the mask file: "empty", "0 and 1", "0 and 255" or
+            "greys between".
         polyp_pixels: foreground pixels at the original size.
         digest: of the image file's bytes.
         hash: perceptual, `(32,)` uint8.
@@ -117,7 +118,7 @@ def examine(dataset: Dataset) -> Examination:
 
 
 def describe(examination: Examination) -> list[str]:
-    """Writes the report on one dataset, line by line, without its faults."""
+    """Describes one dataset in lines of text, without its faults."""
     import numpy as np
 
     found = examination.inspections
@@ -170,11 +171,7 @@ def _similar_within(found: list[Inspection]) -> list[str]:
 
 
 def check_arrays(path: Path) -> list[str]:
-    """Compares prepared arrays with their manifest; prints how many could be.
-
-    Returns:
-        Their faults.
-    """
+    """Compares prepared arrays with their manifest; prints a line, returns faults."""
     from data.arrays import find_damage
 
     compared, faults = find_damage(path)
@@ -209,7 +206,7 @@ def leaks(one: Examination, other: Examination) -> list[str]:
 
 
 def draw_sizes(examinations: list[Examination], file: Path) -> None:
-    """Draws how large the polyps are: a histogram of their share of the image."""
+    """Draws a histogram of the polyps' share of the image."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), layout="constrained")

@@ -1,11 +1,11 @@
-"""Prepares a dataset: resized training and test arrays beside a manifest.
+"""Prepares a dataset: writes resized training and test arrays, and a manifest.
 
     python -m data.prepare data/PolypGen2021_MultiCenterData_v3 --split by-centre
     python -m data.prepare data/CVC-ClinicDB --folds 5 --out_dir data/ClinicDB-folds
 
 Preprocess_SEG.py and Preprocess_CVC_CliniCDB.py are this command with the defaults of
-one dataset. What is written is described in data/storage.py; with --folds 5 there is
-one such folder a fold, fold_1 to fold_5.
+one dataset. data/storage.py describes the files that are written. With --folds 5 there
+is one folder of them for each fold, fold_1 to fold_5.
 """
 
 import argparse
@@ -67,7 +67,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def _add_options(
     parser: argparse.ArgumentParser, splits: Sequence[str], default: str | None = None
 ) -> None:
-    """Adds what all preprocessing commands take."""
+    """Adds the options that all preprocessing commands have."""
     parser.add_argument(
         "--split",
         choices=splits,

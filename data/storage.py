@@ -1,4 +1,4 @@
-"""The files of a prepared dataset: creating, replacing and describing them.
+"""Creates, replaces and describes the files of a prepared dataset.
 
     train_images.npy, train_masks.npy, test_images.npy, test_masks.npy
         or these four as datasets of one prepared.h5, without the ".npy"
@@ -39,7 +39,7 @@ FINISHED = ".prepared-new"  # complete output whose files are being moved into p
 
 @dataclass(frozen=True)
 class Region:
-    """Where one uint8 array lies in a file: `shape` from byte `offset` on."""
+    """The place of one uint8 array in a file: `shape` from byte `offset` on."""
 
     file: Path
     offset: int
@@ -78,7 +78,7 @@ class ArrayWriter:
 
     @property
     def sha256(self) -> str:
-        """Of the bytes written so far, in hexadecimal; the file's header is not in."""
+        """SHA-256 of the bytes written so far, without the header of the file."""
         return self._digest.hexdigest()
 
 
@@ -113,7 +113,7 @@ def create_arrays(
 
 
 def write_manifest(folder: Path, manifest: dict) -> None:
-    """Writes the manifest beside the arrays, and into the .h5 so that it can travel."""
+    """Writes the manifest beside the arrays, and also into an .h5 file of arrays."""
     text = json.dumps({"format_version": FORMAT_VERSION, **manifest}, indent=1)
     (folder / MANIFEST_FILE).write_text(text + "\n")
     if manifest["format"] == "h5":
@@ -125,12 +125,13 @@ def write_manifest(folder: Path, manifest: dict) -> None:
 
 @contextlib.contextmanager
 def replace_prepared(folder: Path) -> Iterator[Path]:
-    """Gives a folder to write in; at the end its files replace those of `folder`.
+    """Gives a folder to write to; at the end its files replace those of `folder`.
 
-    All or nothing: if the block fails or is interrupted, what it wrote is removed and
-    `folder` keeps what it had. A process killed outright leaves a hidden `.preparing-`
-    folder, removed by the next run, or, in the instant after the output was complete,
-    `.prepared-new`, which loading reads from and the next run moves into place.
+    All or nothing: if the block fails or is interrupted, the files it wrote are removed
+    and `folder` is as before. A process that was killed with SIGKILL leaves a hidden
+    folder. `.preparing-...` is removed by the next run. `.prepared-new`, which is there
+    when the output was complete, is read when loading and moved into place by the next
+    run.
     """
     is_new = not folder.exists()
     try:
@@ -159,7 +160,7 @@ def replace_prepared(folder: Path) -> Iterator[Path]:
             folder.rmdir()
     is_own = (folder / MANIFEST_FILE).is_file()
     _move_finished(folder)
-    if is_own:  # do not leave our arrays in the other format behind
+    if is_own:  # remove our arrays of the other format
         for file in FILE_NAMES - new:
             (folder / file).unlink(missing_ok=True)
 
@@ -205,7 +206,7 @@ def read_manifest(path: Path) -> dict | None:
 
 
 def _texts(manifest: dict) -> list[str]:
-    """The texts of a manifest that are used."""
+    """Lists the texts of a manifest that the project uses."""
     texts = [manifest["dataset"], manifest["format"]]
     for subset in SUBSETS:
         part = manifest["subsets"][subset]
@@ -245,7 +246,7 @@ def _create_npy(file: Path, shape: tuple[int, ...]) -> Region:
 
 
 def _create_h5(file: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, Region]:
-    """Contiguous datasets: plain bytes at a known offset, which can be mapped."""
+    """Makes contiguous datasets: plain bytes at a known offset, which can be mapped."""
     import h5py
 
     layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)

@@ -17,7 +17,7 @@ from data.storage import ArrayWriter
 
 @dataclass(frozen=True)
 class PreparedPair:
-    """A pair as it will be stored, and its line of the manifest.
+    """A pair as it is stored, and its item in the manifest.
 
     Attributes:
         image: `(H, W, 3)` uint8 RGB.

@@ -1,4 +1,4 @@
-"""Measures how fast LGPS runs here, in every runtime that is installed.
+"""Measures the speed of LGPS in every runtime that is installed.
 
     python -m tools.bench
     python -m tools.bench --model_path best.h5 --data_path data/Kvasir-SEG --json b.json
@@ -161,7 +161,7 @@ def _try(
     action: Callable[..., Any],
     *details: Any,
 ) -> Any:
-    """Runs an action of a worker; one that fails leaves the list."""
+    """Runs an action of a worker; a worker that fails is removed from the list."""
     try:
         return action(*details)
     except UserError as error:
@@ -172,7 +172,7 @@ def _try(
 
 
 def _figures(workers: list[RowWorker]) -> list[dict]:
-    """The table so far: rows that have been timed."""
+    """Makes the table of the rows that have been timed so far."""
     results = []
     for worker in workers:
         if not worker.seconds:
@@ -196,7 +196,7 @@ def _figures(workers: list[RowWorker]) -> list[dict]:
 
 
 def sgemm_gflops() -> float:
-    """Best speed of NumPy's float32 matrix product here, in GFLOP/s."""
+    """Measures the best speed of NumPy's float32 matrix product, in GFLOP/s."""
     side, best = 2048, np.inf
     matrix = np.random.default_rng(0).standard_normal((side, side), np.float32)
     for _ in range(20):
@@ -207,7 +207,7 @@ def sgemm_gflops() -> float:
 
 
 def progress(text: str) -> None:
-    """One line on standard error: seconds since the start, and what comes now."""
+    """Prints seconds since the start and the next step, on standard error."""
     print(f"[{time.perf_counter() - STARTED:4.0f} s] {text}", file=sys.stderr)
 
 
@@ -219,7 +219,7 @@ def _has_bfloat16() -> bool:
 
 
 def print_table(rows: list[dict], sgemm: float) -> None:
-    """Prints the figures; "-" where a row was not asked."""
+    """Prints the figures; "-" where one was not measured."""
 
     def p50_of(*name: str | bool) -> float | None:
         for row in rows:

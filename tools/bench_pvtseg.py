@@ -1,11 +1,11 @@
-"""Times PVTSeg in Keras against PyTorch on this machine's CPU, in one run.
+"""Times PVTSeg in Keras and in PyTorch on this machine's CPU, in one run.
 
     make parity                                # makes .venv-parity, which has PyTorch
     .venv-parity/bin/python -m tools.bench_pvtseg
     .venv-parity/bin/python -m tools.bench_pvtseg --task train --encoder pvt_v2_b0
 
-Each framework works in a process of its own, since their thread pools disturb each
-other, and the two take turns, so that other load on the machine meets both alike.
+Each framework runs in a process of its own, since their thread pools disturb each
+other. The two take turns, so that other load on the machine meets both alike.
 Keras runs as a `tf.function`, PyTorch eagerly in inference mode.
 """
 
@@ -72,7 +72,7 @@ def main(args: argparse.Namespace) -> None:
 def race(
     args: argparse.Namespace, batch_size: int
 ) -> tuple[list[list[float]], list[float]]:
-    """Lets both frameworks run the task in turn.
+    """Runs the task in both frameworks, in turn.
 
     Returns:
         Seconds of each timed run and peak memory of the process in MiB, for Keras
@@ -97,7 +97,7 @@ def race(
 
 
 class StepTasks(Tasks):
-    """What the process of one framework can be asked; its step is warmed up first."""
+    """The measurements of one framework; its step is warmed up first."""
 
     def __init__(
         self,

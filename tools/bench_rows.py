@@ -1,4 +1,4 @@
-"""The rows of tools/bench.py, each a process of its own that is asked for figures."""
+"""Runs the rows of the table of tools/bench.py, each in a process of its own."""
 
 import time
 from collections.abc import Callable
@@ -14,13 +14,13 @@ from tools.worker_process import Tasks, WorkerProcess
 IMAGE_SIZE = (256, 256)
 DICE_FRAMES = 100
 WARM_UP = 20
-WAKE_UP = 3  # untimed frames of each turn: caches hold the row's before
+WAKE_UP = 3  # untimed frames of each turn: the caches still hold another row's data
 THROUGHPUT_S = 4.0
 
 
 @dataclass(frozen=True)
 class Row:
-    """One way to run the network.
+    """A row of the table: one way to run the network.
 
     Attributes:
         runtime: its name.
@@ -42,7 +42,7 @@ class Row:
 
 
 class RowWorker(WorkerProcess):
-    """The process of one row, and what was measured of it.
+    """The process of one row, and the figures measured in it.
 
     Args:
         row: what it runs.
@@ -63,7 +63,7 @@ class RowWorker(WorkerProcess):
 
 
 class RowTasks(Tasks):
-    """What the process of a row can be asked."""
+    """The measurements that the process of a row can be asked for."""
 
     def __init__(self, row: Row, threads: int, data_path: Path | None):
         from deploy.parity import dataset_frames, demo_frames
@@ -78,7 +78,7 @@ class RowTasks(Tasks):
             self.frames = demo_frames(IMAGE_SIZE)
 
     def latencies(self, count: int) -> list[float]:
-        """Seconds of each of `count` frames, one at a time, after a few to wake up."""
+        """Times `count` frames one at a time, after a few untimed ones; seconds."""
         seconds = []
         for index in range(-WAKE_UP, count):
             frame = self._frame(index)
@@ -88,7 +88,7 @@ class RowTasks(Tasks):
         return seconds[WAKE_UP:]
 
     def throughput(self) -> float:
-        """Frames per second with one stream per core."""
+        """Measures frames per second with one stream per core."""
         if self.row.runtime == "openvino":
             return self._openvino_throughput()
         streams = [self.run] * self.threads  # TensorFlow's share one pool of threads
@@ -111,7 +111,7 @@ class RowTasks(Tasks):
         return count / (time.perf_counter() - start)
 
     def dice(self) -> float:
-        """Pooled Dice over the frames."""
+        """Computes the pooled Dice over the frames."""
         masks = self.frames.masks > 0
         found = np.stack([self.run(image) > 0.5 for image in self.frames.images])
         return float(2 * (found & masks).sum() / (found.sum() + masks.sum()))

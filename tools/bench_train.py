@@ -1,4 +1,4 @@
-"""Times a training step of LGPS: the published kind of loop against ours.
+"""Times a training step of LGPS, in the published kind of loop and in ours.
 
     python -m tools.bench_train [--batch_size 16] [--image_size 256] [--steps 3]
     python -m tools.bench_train --no_discriminator --precision mixed_bfloat16

@@ -1,4 +1,4 @@
-"""Checks that converted weights give in Keras what they give in PyTorch.
+"""Checks that converted weights give the same outputs in Keras as in PyTorch.
 
     make parity                                  # b0–b5, in an environment it makes
     python -m tools.check_parity --encoders pvt_v2_b0
@@ -148,7 +148,7 @@ def random_reference(variant: str) -> tuple["TorchPVTSeg", dict[str, np.ndarray]
 
 
 def random_parameter(key: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Makes up one array of a checkpoint; the same for the same key, everywhere.
+    """Makes one random array of a checkpoint; a key gives the same on any machine.
 
     Args:
         key: its name in the published checkpoint.
@@ -175,12 +175,12 @@ def random_parameter(key: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def random_image(size: tuple[int, int]) -> np.ndarray:
-    """`(1, H, W, 3)` float32 in [0, 1], the same for the same size."""
+    """Makes an image `(1, H, W, 3)` float32 in [0, 1], always the same for a size."""
     return np.random.RandomState(0).uniform(size=(1, *size, 3)).astype("float32")
 
 
 def torch_outputs(reference: "TorchPVTSeg", size: tuple[int, int]) -> list[np.ndarray]:
-    """Logits and the four encoder outputs of the PyTorch network, `(1, H, W, C)`."""
+    """Runs the PyTorch network: logits and four encoder outputs, `(1, H, W, C)`."""
     import torch
 
     image = torch.from_numpy(random_image(size).transpose(0, 3, 1, 2).copy())
@@ -208,7 +208,7 @@ def load_keras(
 def keras_outputs(
     network: "tuple[keras.Model, keras.Model]", size: tuple[int, int]
 ) -> list[np.ndarray]:
-    """The same as `torch_outputs`, of what `load_keras` returns."""
+    """Runs the networks of `load_keras`; outputs as those of `torch_outputs`."""
     import keras
 
     logits, encoder = network
@@ -219,7 +219,7 @@ def keras_outputs(
 def write_fixture(path: Path) -> None:
     """Writes PyTorch's outputs for b0 and the names and shapes of its parameters.
 
-    The parameters themselves are made up anew by `random_parameter`.
+    The test makes the parameters themselves with `random_parameter`.
     """
     reference, state = random_reference("pvt_v2_b0")
     arrays = {}

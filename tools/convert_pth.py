@@ -1,4 +1,4 @@
-"""Turns PyTorch checkpoints of PVTSeg and of its encoder into Keras files.
+"""Converts PyTorch checkpoints of PVTSeg and of its encoder to Keras files.
 
     pip install -r requirements-convert.txt
     python -m tools.convert_pth PVTSeg.pth pvtseg.h5
@@ -71,7 +71,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def read_state_dict(path: Path) -> "dict[str, np.ndarray]":
-    """Reads a `.pth` file as data: whatever code it may hold is not run.
+    """Reads a `.pth` file as data; code that it may hold is not run.
 
     Args:
         path: a file made by `torch.save(model.state_dict(), path)`.
@@ -142,7 +142,7 @@ def convert(state: "Mapping[str, np.ndarray]", source: str) -> "keras.Model":
 
 
 def find_variant(state: "Mapping[str, np.ndarray]", prefix: str, source: str) -> str:
-    """Recognises b0–b5 by first width, blocks per stage and first MLP ratio."""
+    """Finds the variant b0–b5 by first width, blocks per stage and first MLP ratio."""
     from models.pvt_v2 import PVT_V2_VARIANTS
 
     def rows(key: str) -> int:

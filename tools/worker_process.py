@@ -1,4 +1,4 @@
-"""A process of its own that does what it is asked over a pipe, for the benchmarks.
+"""Runs tasks in a process of its own, asked for over a pipe, for the benchmarks.
 
 What is compared runs in separate processes: the thread pools of two frameworks disturb
 each other in one process, and each process has its own peak memory.
@@ -18,7 +18,7 @@ ANSWER_SECONDS = 300.0  # a process that is silent for longer counts as hung
 
 
 class Tasks:
-    """What a worker process can be asked: the methods of a subclass."""
+    """The tasks that a worker process can be asked for: methods of a subclass."""
 
     def peak_mb(self) -> float:
         """Peak memory of the process, MiB; `ru_maxrss` would count its parent's too."""
