@@ -1,5 +1,6 @@
 import io
 import os
+import threading
 
 import cv2
 import numpy as np
@@ -27,6 +28,11 @@ def save(path, pixels, **options):
 
 def read_mask(path):
     return decode_mask(read_file(path), path)
+
+
+def end_whoever_reads(pipe):
+    """Closes the other end of a named pipe, so that a reader fails and never hangs."""
+    threading.Thread(target=lambda: open(pipe, "wb").close(), daemon=True).start()
 
 
 def exif(orientation):
@@ -99,6 +105,7 @@ def test_bad_file_is_named(tmp_path, content):
 
 def test_named_pipe_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
+    end_whoever_reads(tmp_path / "pipe.png")
     for path in (tmp_path / "pipe.png", tmp_path):
         with pytest.raises(UserError, match=f"^{path}: is not a regular file$"):
             read_image(path)
