@@ -1,10 +1,11 @@
-"""Reads prepared datasets as memory-mapped arrays, ours and the published ones.
+"""Reads prepared datasets, ours and the published ones, as memory-mapped arrays.
 
 A prepared folder holds `train_images`, `train_masks`, `test_images` and `test_masks`,
 as .npy files or in one .h5, and a manifest; see data/storage.py. Arrays are only ever
 memory-mapped, so a dataset may be larger than memory.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ SAMPLE = 64  # images looked at to tell which value range foreign arrays have
 
 @dataclass(frozen=True)
 class PreparedSet:
-    """The train or test images of a prepared dataset, memory-mapped.
+    """The training or test images and masks of a prepared dataset, memory-mapped.
 
     Attributes:
         name: of the dataset, such as "Kvasir-SEG".
@@ -75,7 +76,7 @@ class PreparedSet:
 
 
 def is_prepared(path: Path | str) -> bool:
-    """Whether `load_prepared` has something to load there."""
+    """Says whether a folder or .h5 file holds prepared arrays."""
     path = Path(path)
     if path.is_file():
         return path.suffix == ".h5" and "train_images" in h5_names(path)
@@ -133,6 +134,51 @@ def load_prepared(path: Path | str, subset: str = "train") -> PreparedSet:
         groups=[item["group"] for item in items],
         centres=[item["centre"] for item in items],
     )
+
+
+def find_damage(path: Path | str) -> tuple[int, list[str]]:
+    """Compares the arrays of a prepared dataset with the SHA-256 in its manifest.
+
+    Args:
+        path: a prepared folder or .h5 file. Arrays without a manifest, and those that
+            earlier versions prepared, have no SHA-256 and cannot be compared.
+
+    Returns:
+        How many arrays were compared, and one line for each that differs or cannot be
+        read.
+    """
+    path = Path(path)
+    compared, faults = 0, []
+    try:
+        manifest = read_manifest(path)
+    except UserError as error:
+        return 0, [str(error)]
+    for subset in SUBSETS if manifest else ():
+        try:
+            prepared = load_prepared(path, subset)
+        except UserError as error:
+            faults.append(str(error))
+            continue
+        hashes = manifest["subsets"][subset].get("sha256", {})
+        for kind, array in (("images", prepared.images), ("masks", prepared.masks)):
+            if kind not in hashes:
+                continue
+            compared += 1
+            if _sha256(array) != hashes[kind]:
+                faults.append(
+                    f"{array.filename}: {subset}_{kind} has changed since it was"
+                    f" prepared, its SHA-256 is not that of {MANIFEST_FILE}; prepare"
+                    " again"
+                )
+    return compared, faults
+
+
+def _sha256(array: np.ndarray) -> str:
+    """SHA-256 of the values in C order, as `storage.ArrayWriter` computes it."""
+    digest = hashlib.sha256()
+    for part in array:
+        digest.update(np.ascontiguousarray(part))
+    return digest.hexdigest()
 
 
 def _open_npy(file: Path) -> np.ndarray:
@@ -203,7 +249,7 @@ def _check_image_range(images: np.ndarray, where: str) -> None:
 
 
 def _mask_threshold(masks: np.ndarray, where: str) -> float:
-    """Half of the range in use: 0/1, 0/255, or floats in [0, 1]."""
+    """Finds the middle of the masks' range: 0/1, 0/255, or floats in [0, 1]."""
     high = float(_sample(masks).max())
     if masks.dtype.kind != "f":
         return 127 if high > 1 else 0

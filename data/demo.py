@@ -1,4 +1,4 @@
-"""The built-in demo dataset: colonoscopy-like frames drawn by code, with exact masks.
+"""Draws the built-in demo dataset: colonoscopy-like frames with exact masks.
 
     python -m data.demo --out_dir data/demo
     python -m data.demo --out_dir data/demo-raw --layout raw --image_size 256
@@ -18,8 +18,13 @@ import cv2
 import numpy as np
 
 from cli.command import UserError, command_parser, run_command
-from cli.ranges import AT_LEAST_ONE, Range, number
-from data.storage import create_arrays, replace_prepared, write_manifest
+from cli.ranges import AT_LEAST_ONE, IMAGE_SIDE, Range, number
+from data.storage import (
+    ArrayWriter,
+    create_arrays,
+    replace_prepared,
+    write_manifest,
+)
 
 # Albedo of the mucosa, RGB in [0, 1]: from pale pink over orange to tan and mauve.
 MUCOSA_COLOURS = np.float32(
@@ -28,12 +33,12 @@ MUCOSA_COLOURS = np.float32(
 # What blood takes away from the light, RGB.
 BLOOD = np.float32([0.25, 0.75, 0.65])
 TEST_SEED_OFFSET = 1_000_000
-DRAWN_SIDE = Range(at_least=32, at_most=4096)  # pixels
+DRAWN_SIDE = Range(at_least=32, at_most=IMAGE_SIDE.at_most)  # pixels
 
 
 @dataclass(frozen=True)
 class _Grid:
-    """Coordinates of the pixels, in half frame heights from the centre of the frame."""
+    """The pixels' coordinates, in half frame heights from the centre of the frame."""
 
     x: np.ndarray
     y: np.ndarray
@@ -50,19 +55,19 @@ class _Grid:
         return float(self.x[0, 1] - self.x[0, 0])
 
     def noise(self, rng: np.random.Generator, cells: int) -> np.ndarray:
-        """Smooth random field, `(H, W)`, mean 0, deviation about 1, `cells` a side."""
+        """Draws a smooth random field `(H, W)` of mean 0 and deviation about 1."""
         values = rng.standard_normal((cells, cells)).astype(np.float32)
         height, width = self.x.shape
         return cv2.resize(values, (width, height), interpolation=cv2.INTER_CUBIC)
 
     def blur(self, values: np.ndarray, radius: float) -> np.ndarray:
-        """Gaussian blur; `radius` in the unit of the coordinates."""
+        """Blurs with a Gaussian; `radius` in the unit of the coordinates."""
         return cv2.GaussianBlur(values, (0, 0), radius / self.pixel)
 
 
 @dataclass
 class _Wall:
-    """What the camera sees of the wall, before light and lens.
+    """The wall of the colon, before it is lit and seen through the lens.
 
     Attributes:
         colour: `(3,)` RGB in [0, 1], the mucosa of this frame.
@@ -80,7 +85,7 @@ class _Wall:
 
 
 def _draw_wall(rng: np.random.Generator, grid: _Grid) -> _Wall:
-    """The colon without polyps: a tube around a dark lumen, with folds and vessels."""
+    """Draws the colon without polyps: a tube around a dark lumen, folds, vessels."""
     colour = rng.dirichlet(np.ones(len(MUCOSA_COLOURS))) @ MUCOSA_COLOURS
     colour = np.float32(colour * rng.uniform(0.92, 1.08, 3))
     mottled = colour * (1 + 0.06 * grid.noise(rng, 5))[..., None]
@@ -111,7 +116,7 @@ def _draw_wall(rng: np.random.Generator, grid: _Grid) -> _Wall:
 
 
 def _draw_vessels(rng: np.random.Generator, grid: _Grid) -> np.ndarray:
-    """Branching vessels under the mucosa, `(H, W)` in [0, 1]."""
+    """Draws branching vessels under the mucosa, `(H, W)` in [0, 1]."""
     vessels = np.zeros_like(grid.x)
     for cells, width in ((7, 0.10), (13, 0.16)):
         vessels = np.maximum(
@@ -122,7 +127,7 @@ def _draw_vessels(rng: np.random.Generator, grid: _Grid) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Polyp:
-    """One polyp: where it is and how it rises from the wall.
+    """One polyp: its place and its shape.
 
     Attributes:
         distance: `(H, W)` 0 at its centre, 1 on its outline, more outside.
@@ -138,7 +143,7 @@ class _Polyp:
 
 
 def _smooth_step(low: float, high: float, values: np.ndarray) -> np.ndarray:
-    """0 below `low`, 1 above `high`, smooth between."""
+    """Returns 0 below `low`, 1 above `high`, and a smooth step between."""
     t = np.clip((values - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
 
@@ -184,7 +189,7 @@ def _plan_polyp(
 def _add_polyp(
     rng: np.random.Generator, grid: _Grid, wall: _Wall, polyp: _Polyp
 ) -> None:
-    """Lets a polyp grow on the wall, in place."""
+    """Adds a polyp to the wall, in place."""
     inside = 1 - _smooth_step(-0.04, 0.04, polyp.distance - 1)
     dome = np.clip(1 - polyp.distance**2, 0, 1)
     wall.relief = wall.relief * (1 - 0.7 * inside)
@@ -201,7 +206,7 @@ def _add_polyp(
 
 
 def _photograph(rng: np.random.Generator, grid: _Grid, wall: _Wall) -> np.ndarray:
-    """Lights the wall and takes its picture, `(H, W, 3)` RGB in [0, 1]."""
+    """Renders the lit wall, `(H, W, 3)` RGB in [0, 1]."""
     lamp_x, lamp_y = rng.uniform(-0.6, 0.6, 2)  # the lamp sits beside the lens
     slope_y, slope_x = np.gradient(grid.blur(wall.relief, 0.015), grid.pixel)
     towards_lamp = 1 - slope_x * lamp_x - slope_y * lamp_y
@@ -221,7 +226,7 @@ def _photograph(rng: np.random.Generator, grid: _Grid, wall: _Wall) -> np.ndarra
 
 
 def _view(rng: np.random.Generator, grid: _Grid) -> np.ndarray:
-    """What the scope sees through: round or octagonal, `(H, W)` in [0, 1]."""
+    """Draws the round or octagonal field of view, `(H, W)` in [0, 1]."""
     x, y = np.abs(grid.x), np.abs(grid.y)
     if rng.random() < 0.5:
         outside = np.hypot(x, y) - rng.uniform(0.98, 1.2)
@@ -279,7 +284,7 @@ def draw_frames(
 def write_prepared(
     out_dir: Path, train: int, test: int, image_size: int, seed: int
 ) -> None:
-    """Writes a prepared dataset, the form training reads (see data/storage.py)."""
+    """Writes the frames as a prepared dataset, as data/storage.py describes it."""
     first_seeds = {"train": seed, "test": seed + TEST_SEED_OFFSET}
     counts = {"train": train, "test": test}
     size = (image_size, image_size)
@@ -288,20 +293,20 @@ def write_prepared(
         regions = create_arrays(folder, counts, size, "npy")
         for subset, count in counts.items():
             images, masks, names = draw_frames(first_seeds[subset], count, image_size)
+            hashes = {}
             for kind, array in (("images", images), ("masks", masks)):
-                region = regions[f"{subset}_{kind}"]
-                with region.file.open("r+b") as stream:
-                    stream.seek(region.offset)
-                    stream.write(array.tobytes())
+                with ArrayWriter(regions[f"{subset}_{kind}"]) as writer:
+                    writer.write(array)
+                hashes[kind] = writer.sha256
             items = [{"name": name, "group": name, "centre": None} for name in names]
-            subsets[subset] = {"count": count, "items": items}
+            subsets[subset] = {"count": count, "sha256": hashes, "items": items}
         manifest = {"dataset": "demo", "source": "data/demo.py", "seed": seed}
         manifest |= {"format": "npy", "image_size": size, "subsets": subsets}
         write_manifest(folder, manifest)
 
 
 def write_raw(out_dir: Path, count: int, image_size: int, seed: int) -> None:
-    """Writes pictures as a downloaded dataset has them: `images/` and `masks/`."""
+    """Writes the frames as a downloaded dataset has them: `images/` and `masks/`."""
     for folder in ("images", "masks"):
         (out_dir / folder).mkdir(parents=True, exist_ok=True)
     images, masks, names = draw_frames(seed, count, image_size)
@@ -337,6 +342,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
+    """Draws and writes the dataset in the layout asked for."""
     if args.layout == "raw":
         count = args.train + args.test
         write_raw(args.out_dir, count, args.image_size, args.seed)

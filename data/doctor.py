@@ -3,9 +3,10 @@
     python -m data.doctor data/Kvasir-SEG
     python -m data.doctor data/TrainDataset data/TestDataset/CVC-ClinicDB
 
-Faults: files that are damaged, lack their partner or differ in size, masks that would
-be read as empty, files that are the same byte for byte, and pictures that stand in
-both folders. Similar pictures within one folder are only named: video is full of them.
+Faults are: files that are damaged, lack their partner or differ in size; masks that
+would be read as empty; files that are the same byte for byte; pictures that are in both
+folders; prepared arrays whose SHA-256 is not that of their manifest. Similar pictures
+within one folder are reported but are no fault, since a video holds many of them.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.command import UserError, command_parser, run_command
-from data.pairs import Dataset, Pair, find_pairs
+from data.pairs import Dataset, Pair, find_datasets, find_pairs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,12 +29,13 @@ MOST_LINES = 20
 
 @dataclass(frozen=True)
 class Inspection:
-    """What is noted of one pair.
+    """The properties of one pair, for the report and the checks.
 
     Attributes:
         pair: the pair.
         size: (H, W) in pixels.
-        mask_values: "empty", "0 and 1", "0 and 255" or "greys between".
+        mask_values: grey levels of the mask file: "empty", "0 and 1", "0 and 255" or
+            "greys between".
         polyp_pixels: foreground pixels at the original size.
         digest: of the image file's bytes.
         hash: perceptual, `(32,)` uint8.
@@ -54,7 +56,7 @@ class Inspection:
 
 @dataclass(frozen=True)
 class Examination:
-    """A dataset, what was noted of its readable pairs, and its faults."""
+    """A dataset, the inspections of its readable pairs, and its faults."""
 
     dataset: Dataset
     inspections: list[Inspection]
@@ -116,7 +118,7 @@ def examine(dataset: Dataset) -> Examination:
 
 
 def describe(examination: Examination) -> list[str]:
-    """The report on one dataset, line by line, without its faults."""
+    """Describes one dataset in lines of text, without its faults."""
     import numpy as np
 
     found = examination.inspections
@@ -151,7 +153,7 @@ def describe(examination: Examination) -> list[str]:
 
 
 def _similar_within(found: list[Inspection]) -> list[str]:
-    """Names the near duplicates of different groups, which a split may separate."""
+    """Lists the near duplicates of different groups, which a split may separate."""
     import numpy as np
 
     from data.duplicates import near_duplicates
@@ -168,8 +170,27 @@ def _similar_within(found: list[Inspection]) -> list[str]:
     return [head, *_at_most(apart)]
 
 
+def check_arrays(path: Path) -> list[str]:
+    """Compares prepared arrays with their manifest; prints a line, returns faults."""
+    from data.arrays import find_damage
+
+    compared, faults = find_damage(path)
+    if compared or faults:
+        print(f"{path}: {compared} prepared arrays compared with their SHA-256")
+    else:
+        print(
+            f"{path}: the prepared arrays have no SHA-256 to compare them with;"
+            " preparing again writes one"
+        )
+    return faults
+
+
+def _holds_pictures(path: Path) -> bool:
+    return path.is_dir() and bool(find_datasets(path))
+
+
 def leaks(one: Examination, other: Examination) -> list[str]:
-    """The pictures that stand in both datasets, each as a fault."""
+    """Lists the pictures that are in both datasets, each as a fault."""
     import numpy as np
 
     from data.duplicates import near_duplicates
@@ -185,7 +206,7 @@ def leaks(one: Examination, other: Examination) -> list[str]:
 
 
 def draw_sizes(examinations: list[Examination], file: Path) -> None:
-    """Draws how large the polyps are: a histogram of their share of the image."""
+    """Draws a histogram of the polyps' share of the image."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), layout="constrained")
@@ -203,9 +224,14 @@ def draw_sizes(examinations: list[Examination], file: Path) -> None:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_parser(__doc__)
-    parser.add_argument("data_path", type=Path, help="a dataset folder")
     parser.add_argument(
-        "other_path", type=Path, nargs="?", help="another, to compare with the first"
+        "data_path", type=Path, help="a dataset folder, raw or prepared"
+    )
+    parser.add_argument(
+        "other_path",
+        type=Path,
+        nargs="?",
+        help="a raw dataset, to compare its pictures with those of the first",
     )
     parser.add_argument(
         "--figure", type=Path, help="default: results/doctor/NAME.png in the repository"
@@ -215,9 +241,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> int:
     """Prints the report; returns 1 if there is a fault, else 0."""
+    from data.arrays import is_prepared
+
     paths = [path for path in (args.data_path, args.other_path) if path]
+    prepared = [path for path in paths if is_prepared(path)]
+    faults = [fault for path in prepared for fault in check_arrays(path)]
+    if prepared == paths and len(paths) == 1 and not _holds_pictures(args.data_path):
+        paths = []  # arrays are all there is
     examinations = [examine(find_pairs(path)) for path in paths]
-    faults = []
     for examination in examinations:
         print("\n".join(describe(examination)), end="\n\n")
         faults += examination.faults
@@ -225,12 +256,13 @@ def main(args: argparse.Namespace) -> int:
         shared = leaks(*examinations)
         print(f"pictures in both: {len(shared)} pairs", end="\n\n")
         faults += shared
-    name = "-".join(examination.dataset.name for examination in examinations)
-    file = args.figure or RESULTS / f"{name}.png"
     print(f"faults: {len(faults)}")
     print("".join(f"  {fault}\n" for fault in faults), end="")
-    draw_sizes(examinations, file)
-    print(f"foreground sizes drawn in {file}")
+    if examinations:
+        name = "-".join(examination.dataset.name for examination in examinations)
+        file = args.figure or RESULTS / f"{name}.png"
+        draw_sizes(examinations, file)
+        print(f"foreground sizes drawn in {file}")
     return 1 if faults else 0
 
 

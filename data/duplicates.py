@@ -1,4 +1,4 @@
-"""Finds images that are the same picture, though saved, scaled or compressed anew."""
+"""Finds images of the same picture, even if scaled or compressed again."""
 
 import cv2
 import numpy as np

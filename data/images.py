@@ -1,10 +1,10 @@
-"""Reads and resizes images and masks; every file of the project is decoded here.
+"""Reads and resizes images and masks; all image files are decoded here.
 
 A mask is foreground where the source is above 127. Grayscale becomes RGB, alpha is
 dropped, 16 bit is scaled to 8, an EXIF turn is applied as any viewer does. Images are
-shrunk by area averages (published scores of a known checkpoint come out to the digit
-so, and 0.3 Dice points lower with plain bilinear); masks likewise, binarised before and
-after.
+shrunk by area averages: a known checkpoint then gets its published scores to the digit,
+and 0.3 Dice points less with bilinear resizing. Masks are shrunk in the same way, and
+binarised before and after.
 """
 
 import contextlib
@@ -31,18 +31,8 @@ def read_image(path: Path | str) -> np.ndarray:
     return decode_image(read_file(path), path)
 
 
-def read_mask(path: Path | str) -> np.ndarray:
-    """Reads a mask as `(H, W)` uint8, 1 = polyp, 0 = background.
-
-    Raises:
-        UserError: the file is missing, empty, damaged, not an image, or has no value
-            above 127 without being black.
-    """
-    return decode_mask(read_file(path), path)
-
-
 def read_pair(image: Path | str, mask: Path | str) -> tuple[np.ndarray, np.ndarray]:
-    """Reads an image and its mask and proves that they lie on each other.
+    """Reads an image and its mask, and checks that they fit each other.
 
     Returns:
         `(H, W, 3)` uint8 RGB and `(H, W)` uint8 0/1.
@@ -54,7 +44,14 @@ def read_pair(image: Path | str, mask: Path | str) -> tuple[np.ndarray, np.ndarr
 
 
 def read_file(path: Path | str) -> bytes:
-    """Returns the bytes of a file that is neither missing nor empty."""
+    """Returns the bytes of a file.
+
+    Raises:
+        UserError: it is missing, empty or no regular file; reading a named pipe, for
+            example, might never end.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise UserError(f"{path}: is not a regular file")
     try:
         content = Path(path).read_bytes()
     except OSError as error:
@@ -109,7 +106,7 @@ def decode_grey(content: bytes, path: Path | str) -> np.ndarray:
 
 
 def is_jpeg(content: bytes) -> bool:
-    """Whether a file's bytes are a JPEG, whose values are not exact."""
+    """Says whether a file's bytes are a JPEG, whose values are not exact."""
     return content.startswith(b"\xff\xd8")
 
 
@@ -161,7 +158,7 @@ def resize_pair(
 
 
 def _resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """By area averages when shrinking, so that no detail aliases; else bilinear."""
+    """Resizes by area averages when shrinking, against aliasing; else bilinear."""
     height, width = size
     shrinks = pixels.shape[0] > height or pixels.shape[1] > width
     filter_ = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
@@ -170,7 +167,7 @@ def _resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 @contextlib.contextmanager
 def silent_codecs() -> Iterator[None]:
-    """Keeps OpenCV's and libpng's own messages about damaged files off the screen.
+    """Suppresses what OpenCV and libpng themselves print about damaged files.
 
     They write to the process's error stream from C; Python's own stderr stays visible.
     """
@@ -213,7 +210,7 @@ def _decode(content: bytes, path: Path | str, flags: int) -> np.ndarray:
 
 
 def _is_cut_short(content: bytes) -> bool:
-    """A JPEG without an end marker after its last scan; older OpenCV greys the rest."""
+    """Finds a JPEG without an end after its last scan; OpenCV may grey the rest."""
     return is_jpeg(content) and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
 
 

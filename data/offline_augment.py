@@ -1,6 +1,6 @@
-"""The published augmentation: one random variant of each training image, saved.
+"""Applies the published augmentation: one saved variant of each training image.
 
-Training augments anew in every epoch by default (data/augment.py); this is the
+By default, training augments anew in every epoch (data/augment.py). This is the
 published alternative, chosen with `--augment published` at preprocessing.
 """
 
@@ -19,7 +19,7 @@ ELASTIC_SIGMA = 4.0  # pixels
 def augment_published(
     image: np.ndarray, mask: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Zooms and bends image and mask together, and changes the image's light.
+    """Zooms and deforms image and mask together, then relights the image.
 
     Args:
         image: `(H, W, 3)` uint8 RGB.
@@ -42,7 +42,7 @@ def augment_published(
 def _bent_grid(
     shape: tuple[int, int], rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Each pixel's position plus a smooth random shift.
+    """Adds a smooth random shift to each pixel's position.
 
     Returns:
         Column and row, `(H, W)` float32 in pixels.
@@ -58,7 +58,7 @@ def _bent_grid(
 def _zoomed(
     position: np.ndarray, length: int, zoom: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Where a position of the zoomed frame lies in the original, along one axis.
+    """Maps positions of the zoomed frame to the original, along one axis.
 
     Zoomed in, the frame shows a random part of the original; zoomed out, the original
     stands at a random place in a black frame.
@@ -69,7 +69,7 @@ def _zoomed(
 
 
 def _change_light(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Shifts brightness, and scales contrast about each channel's mean."""
+    """Shifts the brightness, and scales the contrast about each channel's mean."""
     pixels = image.astype(np.float32) + rng.uniform(-BRIGHTNESS, BRIGHTNESS)
     mean = pixels.mean(axis=(0, 1))
     pixels = (pixels - mean) * rng.uniform(*CONTRAST) + mean

@@ -1,4 +1,4 @@
-"""Finds the images and masks of a dataset folder, in whichever layout it came.
+"""Finds the images and masks of a dataset folder, in any of these layouts.
 
 images/ + masks/                  Kvasir-SEG, CVC-300, PraNet's sets, your own
 Original/ + Ground Truth/         CVC-ClinicDB, also inside TIF/ or PNG/
@@ -35,6 +35,7 @@ P_AND_NUMBER = re.compile(r"p\d+")  # ETIS and ColonDB: p12 is the mask of 12
 NO_MASK = "image without mask"
 NO_IMAGE = "mask without image"
 SECOND_FILE = "second file for the same name"
+NOT_A_FILE = "not a regular file"  # such as a named pipe, which might never end
 SEARCH_DEPTH = 4
 
 
@@ -46,7 +47,8 @@ class Pair:
         name: unique within the dataset; the image's file name without its ending.
         image: the image file.
         mask: the mask file.
-        group: what may not be in train and test at once: video sequence, else `name`.
+        group: the video sequence, else `name`. The training and the test set of a
+            split by sequence have no group in common.
         centre: the hospital of a multi-centre dataset ("C1"), else None.
     """
 
@@ -59,7 +61,7 @@ class Pair:
 
 @dataclass
 class Dataset:
-    """The pairs of one dataset folder, and what in the folder is not used.
+    """The pairs of one dataset folder, and the files in it that are not used.
 
     Attributes:
         name: for tables and result folders, such as "Kvasir-SEG".
@@ -77,12 +79,12 @@ class Dataset:
 
     @property
     def unpaired(self) -> list[tuple[str, str]]:
-        """The files of `left_out` that lack their partner: harmless only in a test."""
+        """The files of `left_out` that lack their partner; preparing refuses them."""
         faults = {NO_MASK, NO_IMAGE, SECOND_FILE}
         return [(file, reason) for file, reason in self.left_out if reason in faults]
 
     def describe(self, most: int = 10) -> str:
-        """Says what was found and what was left out, at most `most` lines of those."""
+        """Describes the pairs, and at most `most` of the files that are not used."""
         lines = [
             f"{self.name}: {len(self.pairs)} pairs in {self.layout} of {self.root}"
         ]
@@ -147,13 +149,13 @@ def find_datasets(
 
 
 def natural_order(text: str) -> list[tuple[int, int, str]]:
-    """Sort key that counts: frame 2 comes before frame 10, numbers before words."""
+    """Makes a sort key: frame 2 comes before frame 10, and numbers before words."""
     parts = re.findall(r"\d+|\D+", text)
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]
 
 
 def _find_centres(root: Path, name: str | None) -> Dataset | None:
-    """PolypGen's single frames: data_C1 to data_C6, or one of these."""
+    """Finds PolypGen's single frames: data_C1 to data_C6, or one of these."""
     inside = _folders(root, r"data_C\d+")
     folders = inside or ([root] if re.fullmatch(r"data_C\d+", root.name) else [])
     parts = []
@@ -169,7 +171,7 @@ def _find_centres(root: Path, name: str | None) -> Dataset | None:
 
 
 def _find_sequences(root: Path, name: str | None) -> Dataset | None:
-    """PolypGen's video: seq1, seq2, ... in the folder or in its positive/."""
+    """Finds PolypGen's videos: seq1, seq2, ... in the folder or in its positive/."""
     folders = _folders(root, r"seq\d+") or _folders(root / "positive", r"seq\d+")
     if not folders and re.fullmatch(r"seq\d+", root.name):
         folders = [root]
@@ -184,7 +186,7 @@ def _find_sequences(root: Path, name: str | None) -> Dataset | None:
 
 
 def _find_set(root: Path, name: str | None) -> Dataset | None:
-    """One set of images and masks in `root`: the fullest, if it is there repeatedly."""
+    """Finds one set of images and masks; of several copies, the one of most pairs."""
     formats = [folder for folder in _folders(root) if _is_format(folder)]
     candidates = [
         _match(root, images, masks, name or _name_of(root))
@@ -204,7 +206,7 @@ def _find_set(root: Path, name: str | None) -> Dataset | None:
 
 
 def _image_and_mask_folders(folder: Path) -> list[tuple[Path, Path]]:
-    """The folders in `folder` that belong together: images_C1 and masks_C1."""
+    """Finds the folders that belong together, such as images_C1 and masks_C1."""
     images, masks, others = {}, {}, []
     for child in _folders(folder):
         plain = re.sub(r"[ _-]", "", child.name.lower())
@@ -212,7 +214,7 @@ def _image_and_mask_folders(folder: Path) -> list[tuple[Path, Path]]:
             images[match["which"]] = child
         elif match := MASK_FOLDER.fullmatch(plain):
             masks[match["which"]] = child
-        elif _image_files(child):
+        elif any(_image_files(child)):
             others.append(child)
     if masks.get("") and not images:  # ETIS: images in a folder of any name, or beside
         images[""] = others[0] if len(others) == 1 else folder
@@ -221,13 +223,17 @@ def _image_and_mask_folders(folder: Path) -> list[tuple[Path, Path]]:
 
 def _match(root: Path, images: Path, masks: Path, name: str) -> Dataset:
     """Pairs the files of an image folder and a mask folder, which may be one folder."""
-    image_files, mask_files = _image_files(images), _image_files(masks)
+    image_files, no_files = _image_files(images)
+    mask_files, no_mask_files = _image_files(masks)
     layout = f"{_relative(images, root)} + {_relative(masks, root)}"
     if images == masks:
         mask_files = [file for file in image_files if _is_mask_name(file.stem)]
         image_files = [file for file in image_files if file not in set(mask_files)]
         layout = "images and masks side by side"
-    left_out = []
+    left_out = [
+        (_relative(path, root), NOT_A_FILE)
+        for path in dict.fromkeys(no_files + no_mask_files)
+    ]
     image_of: dict[str, Path] = {}
     for file in image_files:
         if file.stem in image_of:
@@ -255,7 +261,7 @@ def _match(root: Path, images: Path, masks: Path, name: str) -> Dataset:
 
 
 def _join(parts: list[Dataset], name: str, root: Path) -> Dataset | None:
-    """One dataset out of several folders of `root`."""
+    """Joins the datasets of several folders of `root`."""
     if not parts:
         return None
     count = Counter(pair.name for part in parts for pair in part.pairs)
@@ -283,13 +289,13 @@ def _is_mask_name(stem: str) -> bool:
 
 
 def _image_stems(mask_stem: str) -> list[str]:
-    """The image names that a mask of this name can belong to, the likeliest first."""
+    """Lists the image names that a mask may belong to, the likeliest first."""
     stems = [mask_stem, MASK_ENDING.sub("", mask_stem)]
     return stems + [mask_stem[1:]] if P_AND_NUMBER.fullmatch(mask_stem) else stems
 
 
 def _group_of(stem: str, dataset: str) -> str:
-    """The video sequence of a ClinicDB frame (PraNet's TrainDataset holds some too)."""
+    """Names the group: for frames of ClinicDB, also in PraNet's sets, the sequence."""
     holds_clinicdb = re.search("clinicdb|traindataset", dataset, re.IGNORECASE)
     if holds_clinicdb and stem.isdigit() and 1 <= int(stem) <= CLINICDB_FRAMES:
         return f"sequence {bisect.bisect(CLINICDB_SEQUENCE_STARTS, int(stem))}"
@@ -310,7 +316,7 @@ def _relative(path: Path, root: Path) -> str:
 
 
 def _folders(root: Path, pattern: str = r"[^._].*") -> list[Path]:
-    """Subfolders whose whole name fits, in natural order; hidden ones do not."""
+    """Lists subfolders whose whole name fits; the default leaves out hidden ones."""
     if not root.is_dir():
         return []
     found = [path for path in root.iterdir() if re.fullmatch(pattern, path.name)]
@@ -318,11 +324,17 @@ def _folders(root: Path, pattern: str = r"[^._].*") -> list[Path]:
     return sorted(folders, key=lambda path: natural_order(path.name))
 
 
-def _image_files(folder: Path) -> list[Path]:
-    """The image files directly in a folder; hidden files (`._1.png`) are skipped."""
+def _image_files(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Lists the images directly in a folder; hidden ones (`._1.png`) are skipped.
+
+    Returns:
+        Regular files, and what is named like an image but is something else.
+    """
     found = [
         path
         for path in folder.iterdir()
         if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
     ]
-    return sorted(found, key=lambda path: natural_order(path.name))
+    found.sort(key=lambda path: natural_order(path.name))
+    files = [path for path in found if path.is_file()]
+    return files, [path for path in found if not path.is_file()]

@@ -1,65 +1,123 @@
-"""Prepares a dataset: resized training and test arrays beside a manifest.
+"""Prepares a dataset: writes resized training and test arrays, and a manifest.
 
     python -m data.prepare data/PolypGen2021_MultiCenterData_v3 --split by-centre
     python -m data.prepare data/CVC-ClinicDB --folds 5 --out_dir data/ClinicDB-folds
 
 Preprocess_SEG.py and Preprocess_CVC_CliniCDB.py are this command with the defaults of
-one dataset. What is written is described in data/storage.py; with --folds 5 there is
-one such folder a fold, fold_1 to fold_5.
+one dataset. data/storage.py describes the files that are written. With --folds 5 there
+is one folder of them for each fold, fold_1 to fold_5.
 """
 
 import argparse
 import contextlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from cli.command import UserError, command_parser, ends_tidily, run_command
+from cli.ranges import IMAGE_SIDE, Range, number
 from data.pairs import Dataset, find_pairs
 from data.splits import SPLITS, Split, default_split, fold_pairs, split_pairs
 
 DATA_FOLDER = Path(__file__).resolve().parent
 
 
-def add_options(
+@dataclass(frozen=True)
+class PublicDataset:
+    """A dataset that has a preprocessing script of its own.
+
+    Attributes:
+        name: the dataset's name and the name of its folder in data/.
+        folders: what the dataset folder holds, for the help text.
+        splits: the values of `--split`; the first is the default.
+        download: the page to download it from.
+    """
+
+    name: str
+    folders: str
+    splits: Sequence[str]
+    download: str
+
+
+def parse_dataset_args(
+    docstring: str, dataset: PublicDataset, argv: list[str] | None
+) -> argparse.Namespace:
+    """Parses the command line of the preprocessing script of one dataset."""
+    parser = command_parser(docstring)
+    parser.add_argument(
+        "--data_path",
+        type=Path,
+        default=DATA_FOLDER / dataset.name,
+        help=f"holds {dataset.folders}; default: data/{dataset.name}",
+    )
+    _add_options(parser, dataset.splits, dataset.splits[0])
+    parser.set_defaults(name=dataset.name, download=dataset.download)
+    return parser.parse_args(argv)
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = command_parser(__doc__)
+    parser.add_argument("data_path", type=Path, help="the dataset folder")
+    _add_options(parser, SPLITS)
+    parser.add_argument("--test_centre", default="C6", help="for --split by-centre")
+    parser.add_argument("--name", help="the dataset's name; default: the folder's")
+    return parser.parse_args(argv)
+
+
+def _add_options(
     parser: argparse.ArgumentParser, splits: Sequence[str], default: str | None = None
 ) -> None:
-    """Adds what all preprocessing commands take; `args.data_path` is up to them."""
+    """Adds the options that all preprocessing commands have."""
     parser.add_argument(
         "--split",
         choices=splits,
         help="default: train.txt and test.txt in the dataset folder, or else"
         f" {default or 'what suits the dataset'}",
     )
-    parser.add_argument("--folds", type=int, help="write this many folds instead")
     parser.add_argument(
-        "--image_size", type=int, nargs="+", default=[256], metavar=("H", "W")
+        "--folds",
+        type=number(int, Range(at_least=2)),
+        help="write this many folds instead",
     )
-    parser.add_argument("--format", choices=("npy", "h5"), default="npy")
+    parser.add_argument(
+        "--image_size",
+        type=number(int, IMAGE_SIDE),
+        nargs="+",
+        default=[256],
+        metavar=("H", "W"),
+        help="pixels; one number is both; default: 256",
+    )
+    parser.add_argument(
+        "--format", choices=("npy", "h5"), default="npy", help="default: %(default)s"
+    )
     parser.add_argument(
         "--augment",
         choices=("none", "published"),
         default="none",
-        help="published: save each training image zoomed, bent and relit once",
+        help="published: save each training image with a random zoom, elastic"
+        " deformation, brightness and contrast instead of the original",
     )
-    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument(
+        "--seed", type=number(int), default=42, help="default: %(default)s"
+    )
     parser.add_argument("--out_dir", type=Path, help="default: the dataset folder")
-    parser.set_defaults(name=None, test_centre="C6", usual_split=default)
-
-
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = command_parser(__doc__)
-    parser.add_argument("data_path", type=Path, help="the dataset folder")
-    add_options(parser, SPLITS)
-    parser.add_argument("--test_centre", default="C6", help="for --split by-centre")
-    parser.add_argument("--name", help="the dataset's name; default: the folder's")
-    return parser.parse_args(argv)
+    parser.set_defaults(name=None, download=None, test_centre="C6", usual_split=default)
 
 
 def main(args: argparse.Namespace) -> None:
-    """Prepares `args.data_path` as the options of `add_options` say."""
-    height, width = (args.image_size * 2)[:2]
-    if len(args.image_size) > 2 or min(height, width) < 1:
+    """Prepares the dataset in `args.data_path`.
+
+    Raises:
+        UserError: nothing usable is there; or names every file that is damaged, lacks
+            its partner or is listed but not on disk.
+    """
+    if len(args.image_size) > 2:
         raise UserError(f"--image_size must be H or H W, received {args.image_size}")
+    if args.download and not args.data_path.is_dir():
+        raise UserError(
+            f"{args.data_path}: not found; download {args.name} from {args.download}"
+            " or say where it is with --data_path"
+        )
     dataset = find_pairs(args.data_path, args.name)
     print(dataset.describe())
     kind = args.split or args.usual_split or default_split(dataset)
@@ -87,11 +145,7 @@ def _write_split(
     args: argparse.Namespace,
     outputs: contextlib.ExitStack,
 ) -> None:
-    """Writes one prepared folder; it takes effect when `outputs` closes.
-
-    Raises:
-        UserError: names every file that is bad, lacks its partner or is not on disk.
-    """
+    """Writes one prepared folder; it takes effect when `outputs` closes."""
     from data import storage
     from data.images import silent_codecs
     from data.writing import write_pairs
@@ -112,18 +166,28 @@ def _write_split(
     subsets = {}
     for subset, pairs in sets.items():
         augmented = args.augment == "published" and subset == "train"
-        with silent_codecs():
+        with (
+            silent_codecs(),
+            storage.ArrayWriter(regions[f"{subset}_images"]) as images,
+            storage.ArrayWriter(regions[f"{subset}_masks"]) as masks,
+        ):
             items, faults = write_pairs(
                 pairs,
-                regions[f"{subset}_images"],
-                regions[f"{subset}_masks"],
+                size,
+                images,
+                masks,
                 augment_seed=args.seed if augmented else None,
                 title=subset,
             )
         problems += faults
         empty = sum(item["empty_mask"] for item in items)
         print(f"{subset}: {len(items)} pairs, {empty} with an empty mask")
-        subsets[subset] = {"count": len(items), "empty_masks": empty, "items": items}
+        subsets[subset] = {
+            "count": len(items),
+            "empty_masks": empty,
+            "sha256": {"images": images.sha256, "masks": masks.sha256},
+            "items": items,
+        }
     if problems:
         _raise_problems(dataset, problems)
     storage.write_manifest(

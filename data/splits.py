@@ -34,7 +34,7 @@ TEST_SHARE = 0.1  # as in the published splits: 62 of 612, 100 of 1000
 
 @dataclass(frozen=True)
 class Split:
-    """Which pairs train and which test.
+    """The training and the test pairs of a dataset.
 
     Attributes:
         name: how it was made, such as "by-sequence".
@@ -50,7 +50,7 @@ class Split:
 
 
 def default_split(dataset: Dataset) -> str:
-    """The split of a dataset for which the user asked for none."""
+    """Chooses the split of a dataset when the user asks for none."""
     if "kvasir-seg" in dataset.name.lower():
         return "official"
     if len({pair.centre for pair in dataset.pairs}) > 1:
@@ -100,7 +100,7 @@ def split_pairs(
 
 
 def fold_pairs(dataset: Dataset, split: str, folds: int, seed: int = 42) -> list[Split]:
-    """Divides a dataset into folds of like size; each is the test set once.
+    """Divides a dataset into folds of similar size; each is the test set once.
 
     Centres stay whole for "by-centre", images are free for "random", and sequences
     stay whole for all other values of `split`.
@@ -130,7 +130,7 @@ def fold_pairs(dataset: Dataset, split: str, folds: int, seed: int = 42) -> list
 
 
 def _unit_of(split: str) -> Callable[[Pair], str]:
-    """What the split keeps on one side: a centre, an image, or else a sequence."""
+    """Returns what the split keeps whole: a centre, an image, or else a sequence."""
     if split == "by-centre":
         return lambda pair: pair.centre or "unknown"
     if split == "random":
@@ -141,7 +141,7 @@ def _unit_of(split: str) -> Callable[[Pair], str]:
 def _unit_sizes(
     dataset: Dataset, unit_of: Callable[[Pair], str], seed: int
 ) -> dict[str, int]:
-    """Images per unit, the units in seeded random order."""
+    """Counts the images of each unit, the units in seeded random order."""
     sizes = Counter(unit_of(pair) for pair in dataset.pairs)
     units = sorted(sizes, key=natural_order)
     random.Random(seed).shuffle(units)  # noqa: S311, no secret
@@ -151,7 +151,7 @@ def _unit_sizes(
 def _units_near_share(
     dataset: Dataset, unit_of: Callable[[Pair], str], seed: int
 ) -> set[str]:
-    """Random units that together come as near as can be to the test share."""
+    """Chooses random units whose images come as near as possible to the test share."""
     sizes = _unit_sizes(dataset, unit_of, seed)
     if len(sizes) < 2:
         raise UserError(f"{dataset.root}: cannot be split, everything is one sequence")
@@ -183,7 +183,7 @@ def _named_lists(dataset: str, split: str) -> tuple[Path, Path]:
 
 
 def _from_lists(dataset: Dataset, name: str, train: Path, test: Path) -> Split:
-    """The split that two text files name, one image a line, with or without ending."""
+    """Reads a split from two text files: one image a line, with or without suffix."""
     pair_of = {pair.name: pair for pair in dataset.pairs}
     unpaired = {Path(file).stem for file, _ in dataset.unpaired}  # reported as such
     problems, side_of = [], {}
@@ -216,7 +216,7 @@ def _read_list(file: Path) -> list[str]:
 
 
 def pranet_training_names(dataset: str) -> set[str]:
-    """The images of a dataset, by its name, that PraNet's training lists hold."""
+    """Lists the images of a dataset, given by name, in PraNet's training lists."""
     try:
         train, _ = _named_lists(dataset, "pranet")
     except UserError:  # it has none

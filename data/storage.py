@@ -1,14 +1,16 @@
-"""The files of a prepared dataset: creating, replacing and describing them.
+"""Creates, replaces and describes the files of a prepared dataset.
 
     train_images.npy, train_masks.npy, test_images.npy, test_masks.npy
         or these four as datasets of one prepared.h5, without the ".npy"
     prepared.json
-        the manifest: names, groups, sources and options
+        the manifest: the options, and for each subset the name, group and source of
+        each pair and the SHA-256 of the two arrays
 
 Images are `(N, H, W, 3)` uint8 RGB, masks `(N, H, W, 1)` uint8 0/1.
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -16,6 +18,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -36,23 +39,53 @@ FINISHED = ".prepared-new"  # complete output whose files are being moved into p
 
 @dataclass(frozen=True)
 class Region:
-    """Where one uint8 array lies in a file: `shape` from byte `offset` on."""
+    """The place of one uint8 array in a file: `shape` from byte `offset` on."""
 
     file: Path
     offset: int
     shape: tuple[int, ...]
 
     def open(self) -> np.memmap:
+        """Maps the array into memory, read-only."""
         return np.memmap(self.file, np.uint8, "r", self.offset, self.shape)
+
+
+class ArrayWriter:
+    """Writes an array part after part, with ordinary file writes.
+
+    A full disk then raises OSError, where a memory map would end the process.
+
+    Args:
+        region: where the array lies; its file exists.
+    """
+
+    def __init__(self, region: Region):
+        self._digest = hashlib.sha256()
+        self._stream = region.file.open("r+b")
+        self._stream.seek(region.offset)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+
+    def write(self, pixels: np.ndarray) -> None:
+        """Writes the next part of the array, uint8."""
+        content = pixels.tobytes()
+        self._digest.update(content)
+        self._stream.write(content)
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the bytes written so far, without the header of the file."""
+        return self._digest.hexdigest()
 
 
 def create_arrays(
     folder: Path, counts: dict[str, int], size: tuple[int, int], file_format: str
 ) -> dict[str, Region]:
-    """Makes the files of a prepared dataset, still without pixels.
-
-    The pixels are then written at each region's offset with ordinary file writes: a
-    full disk raises OSError, where a memory map would end the process.
+    """Makes the files of a prepared dataset, still without pixels (see `ArrayWriter`).
 
     Args:
         folder: an existing folder.
@@ -80,7 +113,7 @@ def create_arrays(
 
 
 def write_manifest(folder: Path, manifest: dict) -> None:
-    """Writes the manifest beside the arrays, and into the .h5 so that it can travel."""
+    """Writes the manifest beside the arrays, and also into an .h5 file of arrays."""
     text = json.dumps({"format_version": FORMAT_VERSION, **manifest}, indent=1)
     (folder / MANIFEST_FILE).write_text(text + "\n")
     if manifest["format"] == "h5":
@@ -92,12 +125,13 @@ def write_manifest(folder: Path, manifest: dict) -> None:
 
 @contextlib.contextmanager
 def replace_prepared(folder: Path) -> Iterator[Path]:
-    """Gives a folder to write in; at the end its files replace those of `folder`.
+    """Gives a folder to write to; at the end its files replace those of `folder`.
 
-    All or nothing: if the block fails or is interrupted, what it wrote is removed and
-    `folder` keeps what it had. A process killed outright leaves a hidden `.preparing-`
-    folder, removed by the next run, or, in the instant after the output was complete,
-    `.prepared-new`, which loading reads from and the next run moves into place.
+    All or nothing: if the block fails or is interrupted, the files it wrote are removed
+    and `folder` is as before. A process that was killed with SIGKILL leaves a hidden
+    folder. `.preparing-...` is removed by the next run. `.prepared-new`, which is there
+    when the output was complete, is read when loading and moved into place by the next
+    run.
     """
     is_new = not folder.exists()
     try:
@@ -126,19 +160,19 @@ def replace_prepared(folder: Path) -> Iterator[Path]:
             folder.rmdir()
     is_own = (folder / MANIFEST_FILE).is_file()
     _move_finished(folder)
-    if is_own:  # do not leave our arrays in the other format behind
+    if is_own:  # remove our arrays of the other format
         for file in FILE_NAMES - new:
             (folder / file).unlink(missing_ok=True)
 
 
 def current_file(folder: Path, file: str) -> Path:
-    """A prepared file's newest complete version; see `replace_prepared`."""
+    """Finds the newest complete version of a prepared file: see `replace_prepared`."""
     finished = folder / FINISHED / file
     return finished if finished.is_file() else folder / file
 
 
 def read_manifest(path: Path) -> dict | None:
-    """The manifest of a prepared folder or .h5 file; None if it has none.
+    """Reads the manifest of a prepared folder or .h5 file; None if it has none.
 
     Raises:
         UserError: it is damaged, of another version, or holds a name that would lead
@@ -156,7 +190,7 @@ def read_manifest(path: Path) -> dict | None:
         version = manifest["format_version"]
         texts = _texts(manifest) if version == FORMAT_VERSION else []
         sound = all(isinstance(text, str) for text in texts)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         sound = False
     if not sound:
         raise UserError(f"{path}: its {MANIFEST_FILE} is damaged; prepare again")
@@ -172,16 +206,18 @@ def read_manifest(path: Path) -> dict | None:
 
 
 def _texts(manifest: dict) -> list[str]:
-    """What is read of a manifest."""
+    """Lists the texts of a manifest that the project uses."""
     texts = [manifest["dataset"], manifest["format"]]
     for subset in SUBSETS:
-        for item in manifest["subsets"][subset]["items"]:
+        part = manifest["subsets"][subset]
+        texts += part.get("sha256", {}).values()
+        for item in part["items"]:
             texts += [item["name"], item["group"], item["centre"] or ""]
     return texts
 
 
 def h5_names(file: Path) -> dict[str, str]:
-    """The names in an .h5 file; the manifest's with its text."""
+    """Lists the names in an .h5 file, that of the manifest with its text."""
     import h5py
 
     try:
@@ -210,7 +246,7 @@ def _create_npy(file: Path, shape: tuple[int, ...]) -> Region:
 
 
 def _create_h5(file: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, Region]:
-    """Contiguous datasets: plain bytes at a known offset, which can be mapped."""
+    """Makes contiguous datasets: plain bytes at a known offset, which can be mapped."""
     import h5py
 
     layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)

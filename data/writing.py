@@ -1,4 +1,4 @@
-"""Decodes pairs in parallel and writes them, in order, as the arrays of a split."""
+"""Decodes pairs in parallel and writes them, in order, as the arrays of a subset."""
 
 import hashlib
 import zlib
@@ -12,12 +12,12 @@ from cli.parallel import map_in_order
 from data.images import decode_pair, read_file, resize_image, resize_mask
 from data.offline_augment import augment_published
 from data.pairs import Pair
-from data.storage import Region
+from data.storage import ArrayWriter
 
 
 @dataclass(frozen=True)
 class PreparedPair:
-    """A pair as it will be stored, and its line of the manifest.
+    """A pair as it is stored, and its item in the manifest.
 
     Attributes:
         image: `(H, W, 3)` uint8 RGB.
@@ -32,40 +32,35 @@ class PreparedPair:
 
 def write_pairs(
     pairs: list[Pair],
-    images: Region,
-    masks: Region,
+    size: tuple[int, int],
+    images: ArrayWriter,
+    masks: ArrayWriter,
     augment_seed: int | None = None,
     title: str = "",
 ) -> tuple[list[dict], list[str]]:
-    """Writes all pairs, at the size of the regions.
+    """Writes all pairs at one size.
 
     Args:
         pairs: in the order in which to write them.
-        images: where the images go, `(N, H, W, 3)`.
-        masks: where the masks go, `(N, H, W, 1)`.
+        size: (H, W) in pixels.
+        images: writes the images, `(N, H, W, 3)`.
+        masks: writes the masks, `(N, H, W, 1)`.
         augment_seed: apply the published augmentation with this seed; None = do not.
         title: of the progress bar.
 
     Returns:
-        The manifest's items and the problems, each naming a file. With a problem the
-        arrays are incomplete and must be thrown away.
+        The items of the manifest, and the problems, each of which names a file. When
+        there is a problem, the arrays are incomplete and must not be used.
     """
-    size = images.shape[1:3]
     items, problems = [], []
     results = map_in_order(lambda pair: _try(pair, size, augment_seed), pairs)
-    with (
-        images.file.open("r+b") as image_stream,
-        masks.file.open("r+b") as mask_stream,
-    ):
-        image_stream.seek(images.offset)
-        mask_stream.seek(masks.offset)
-        for result in tqdm(results, title, len(pairs), unit="image"):
-            if isinstance(result, UserError):
-                problems.append(str(result))
-                continue
-            image_stream.write(result.image.tobytes())
-            mask_stream.write(result.mask.tobytes())
-            items.append(result.item)
+    for result in tqdm(results, title, len(pairs), unit="image"):
+        if isinstance(result, UserError):
+            problems.append(str(result))
+            continue
+        images.write(result.image)
+        masks.write(result.mask)
+        items.append(result.item)
     return items, problems
 
 
@@ -75,7 +70,7 @@ def prepare_pair(
     """Reads, checks, resizes and, if asked, augments one pair.
 
     The augmentation depends on the seed and the image's name only, not on the order
-    in which threads come to it.
+    in which the threads process the pairs.
     """
     image_content, mask_content = read_file(pair.image), read_file(pair.mask)
     image, mask = decode_pair(image_content, mask_content, pair.image, pair.mask)

@@ -11,8 +11,8 @@ import numpy as np
 
 from cli.command import UserError
 from data.images import read_image, silent_codecs
+from data.pairs import IMAGE_SUFFIXES
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 TEXT = cv2.VideoWriter_fourcc(*"ansi")  # FFmpeg takes a text file for a film of it
 DAMAGED_RUN = 25  # unreadable frames in a row after which a video counts as ended
 
@@ -138,8 +138,11 @@ def open_source(source: str) -> Source:
     if source.isdigit() and not path.exists():
         return Video(int(source))
     if path.is_dir():
-        paths = [file for file in sorted(path.iterdir()) if file.is_file()]
-        paths = [file for file in paths if file.suffix.lower() in IMAGE_SUFFIXES]
+        paths = [
+            file
+            for file in sorted(path.iterdir())
+            if file.suffix.lower() in IMAGE_SUFFIXES
+        ]
     elif path.is_file():
         if path.suffix.lower() not in IMAGE_SUFFIXES:
             return Video(source)

@@ -1,37 +1,39 @@
-"""Measures how fast LGPS runs here, in every runtime that is installed.
+"""Measures the speed of LGPS in every runtime that is installed.
 
-    python tools/bench.py
-    python tools/bench.py --model_path best.h5 --data_path data/Kvasir-SEG --json b.json
+    python -m tools.bench
+    python -m tools.bench --model_path best.h5 --data_path data/Kvasir-SEG --json b.json
 
-Each row is a process of its own, pinned to the given cores: latency of one 256×256
-frame at a time, throughput with a stream per core, start-up time and peak memory. Rows
-are measured in turns, so that a disturbance hits all of them alike. int8 rows are
-calibrated on the dataset, or on demo frames. Dice, on the dataset's test set or on demo
-frames, stands beside the speed. Takes 6 to 9 minutes; what it is doing is written to
-standard error, and what is measured so far to the JSON file.
+Each row of the table is measured in a process of its own, on the given cores: the
+latency of one 256×256 frame at a time, the throughput with a stream per core, the
+start-up time and the peak memory. The rows are measured in turns, so that other load on
+the machine meets all of them alike. The int8 rows are calibrated on the dataset, or on
+demo frames. The Dice beside the speed is of the dataset's test set, or of demo frames.
+It takes 6 to 9 minutes. Progress is written to standard error, and the figures measured
+so far to the JSON file.
 """
 
 import argparse
-import json
 import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import numpy as np
 
-import numpy as np  # noqa: E402
-
-from cli.command import (  # noqa: E402
+from cli.command import (
     UserError,
     command_parser,
     ends_tidily,
     quiet_tensorflow,
     run_command,
 )
-from models.shipped import model_path  # noqa: E402
-from tools.bench_rows import IMAGE_SIZE, WARM_UP, Row, Worker  # noqa: E402
+from cli.files import write_json
+from cli.ranges import Range, number
+from models.shipped import model_path
+from tools.bench_rows import IMAGE_SIZE, WARM_UP, Row, RowWorker
 
 ROUNDS = 10
 PAUSE_S = 0.1  # lets the threads of the row before fall asleep
@@ -51,9 +53,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--data_path", type=Path, help="prepared dataset, to calibrate and for Dice"
     )
-    parser.add_argument("--cores", type=int, nargs="+", default=[0, 1])
     parser.add_argument(
-        "--frames", type=int, default=200, help="timed, per row; at least 10"
+        "--cores",
+        type=number(int),
+        nargs="+",
+        default=[0, 1],
+        help="numbers of the CPU cores to use; default: 0 1",
+    )
+    parser.add_argument(
+        "--frames",
+        type=number(int, Range(at_least=ROUNDS)),
+        default=200,
+        help="timed frames of each row; default: %(default)s",
     )
     parser.add_argument("--json", type=Path, help="also write the table here")
     return parser.parse_args(argv)
@@ -104,7 +115,9 @@ def export_rows(args: argparse.Namespace, folder: Path) -> list[Row]:
     return rows
 
 
-def measure(rows: list[Row], args: argparse.Namespace, keep) -> list[dict]:
+def measure(
+    rows: list[Row], args: argparse.Namespace, keep: Callable[[list[dict]], None]
+) -> list[dict]:
     """Measures all rows in turns; a row that fails is named and left out.
 
     Args:
@@ -115,11 +128,11 @@ def measure(rows: list[Row], args: argparse.Namespace, keep) -> list[dict]:
     Returns:
         One dictionary of figures a row.
     """
-    workers = [Worker(row, args.cores, args.data_path) for row in rows]
+    workers = [RowWorker(row, len(args.cores), args.data_path) for row in rows]
     try:
         for worker in list(workers):
             progress(f"starting {worker.row.title}")
-            _try(workers, worker, worker.start)
+            worker.figures["startup_s"] = _try(workers, worker, worker.start)
         for turn in range(ROUNDS + 1):
             progress(f"timing, round {turn} of {ROUNDS}" if turn else "warming up")
             for worker in list(workers):
@@ -142,19 +155,24 @@ def measure(rows: list[Row], args: argparse.Namespace, keep) -> list[dict]:
             worker.stop()
 
 
-def _try(workers: list[Worker], worker: Worker, action, *details):
-    """Runs an action of a worker; one that fails leaves the list."""
+def _try(
+    workers: list[RowWorker],
+    worker: RowWorker,
+    action: Callable[..., Any],
+    *details: Any,
+) -> Any:
+    """Runs an action of a worker; a worker that fails is removed from the list."""
     try:
         return action(*details)
     except UserError as error:
-        progress(f"left out: {worker.row.title}: {error}")
+        progress(f"left out: {error}")
         worker.stop()
         workers.remove(worker)
         return None
 
 
-def _figures(workers: list[Worker]) -> list[dict]:
-    """The table so far: rows that have been timed."""
+def _figures(workers: list[RowWorker]) -> list[dict]:
+    """Makes the table of the rows that have been timed so far."""
     results = []
     for worker in workers:
         if not worker.seconds:
@@ -178,7 +196,7 @@ def _figures(workers: list[Worker]) -> list[dict]:
 
 
 def sgemm_gflops() -> float:
-    """Best speed of NumPy's float32 matrix product here, in GFLOP/s."""
+    """Measures the best speed of NumPy's float32 matrix product, in GFLOP/s."""
     side, best = 2048, np.inf
     matrix = np.random.default_rng(0).standard_normal((side, side), np.float32)
     for _ in range(20):
@@ -189,7 +207,7 @@ def sgemm_gflops() -> float:
 
 
 def progress(text: str) -> None:
-    """One line on standard error: seconds since the start, and what comes now."""
+    """Prints seconds since the start and the next step, on standard error."""
     print(f"[{time.perf_counter() - STARTED:4.0f} s] {text}", file=sys.stderr)
 
 
@@ -201,9 +219,9 @@ def _has_bfloat16() -> bool:
 
 
 def print_table(rows: list[dict], sgemm: float) -> None:
-    """Prints the figures; "-" where a row was not asked."""
+    """Prints the figures; "-" where one was not measured."""
 
-    def p50_of(*name) -> float | None:
+    def p50_of(*name: str | bool) -> float | None:
         for row in rows:
             if (row["runtime"], row["rewrite"], row["precision"]) == name:
                 return row["p50_ms"]
@@ -247,9 +265,10 @@ def print_table(rows: list[dict], sgemm: float) -> None:
 @ends_tidily()
 def main(args: argparse.Namespace) -> int:
     """Exports, measures and prints; returns the exit code."""
-    if args.frames < ROUNDS:
-        raise UserError(f"--frames must be at least {ROUNDS}, received {args.frames}")
-    os.sched_setaffinity(0, args.cores)
+    unknown = set(args.cores) - os.sched_getaffinity(0)
+    if unknown:
+        raise UserError(f"--cores: this process may not use {sorted(unknown)}")
+    os.sched_setaffinity(0, args.cores)  # the rows' processes inherit it
     quiet_tensorflow()
     from deploy.card import machine_name
 
@@ -258,8 +277,7 @@ def main(args: argparse.Namespace) -> int:
 
     def keep(results: list[dict]) -> None:
         if args.json:
-            table = {"machine": machine, "rows": results}
-            args.json.write_text(json.dumps(table) + "\n")
+            write_json(args.json, {"machine": machine, "rows": results})
 
     with tempfile.TemporaryDirectory() as folder:
         rows = export_rows(args, Path(folder))

@@ -1,43 +1,58 @@
-"""Times PVTSeg in Keras against PyTorch on this machine's CPU, in one run.
+"""Times PVTSeg in Keras and in PyTorch on this machine's CPU, in one run.
 
     make parity                                # makes .venv-parity, which has PyTorch
     .venv-parity/bin/python -m tools.bench_pvtseg
     .venv-parity/bin/python -m tools.bench_pvtseg --task train --encoder pvt_v2_b0
 
-Each framework works in a process of its own, since their thread pools disturb each
-other, and the two take turns, so that other load on the machine meets both alike.
+Each framework runs in a process of its own, since their thread pools disturb each
+other. The two take turns, so that other load on the machine meets both alike.
 Keras runs as a `tf.function`, PyTorch eagerly in inference mode.
 """
 
-import multiprocessing
-import resource
+import argparse
 import statistics
 import time
+from collections.abc import Callable
 
-from cli.command import UserError, command_parser, ends_tidily, run_command
+from cli.command import command_parser, ends_tidily, run_command
+from cli.ranges import AT_LEAST_ONE, IMAGE_SIDE, number
+from tools.check_parity import ENCODERS, require_pytorch
+from tools.worker_process import Tasks, WorkerProcess
 
 WARM_UP_RUNS = 3
 PAUSE_SECONDS = 0.05  # lets the other process's threads fall asleep
 LEARNING_RATE = 1e-4
 
+Step = Callable[[], object]  # does the timed task once
 
-def parse_args(argv=None):
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_parser(__doc__)
-    parser.add_argument("--encoder", default="pvt_v2_b3", help="default: %(default)s")
+    parser.add_argument(
+        "--encoder",
+        choices=ENCODERS,
+        default="pvt_v2_b3",
+        help="default: %(default)s",
+    )
     parser.add_argument(
         "--task", choices=("infer", "train"), default="infer", help="what is timed"
     )
+    counts = number(int, AT_LEAST_ONE)
     parser.add_argument(
-        "--batch_size", type=int, nargs="+", default=[1, 4], help="images in a call"
+        "--batch_size", type=counts, nargs="+", default=[1, 4], help="images in a call"
     )
-    parser.add_argument("--image_size", type=int, default=256, help="pixels")
-    parser.add_argument("--runs", type=int, default=15, help="timed calls of each")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads of each")
+    parser.add_argument(
+        "--image_size", type=number(int, IMAGE_SIDE), default=256, help="pixels"
+    )
+    parser.add_argument("--runs", type=counts, default=15, help="timed calls of each")
+    parser.add_argument("--threads", type=counts, default=2, help="CPU threads of each")
     return parser.parse_args(argv)
 
 
 @ends_tidily()
-def main(args):
+def main(args: argparse.Namespace) -> None:
+    """Times every batch size and prints one table."""
+    require_pytorch()
     print(
         f"PVTSeg, {args.encoder}, {args.image_size}×{args.image_size}, {args.task}, "
         f"{args.threads} threads, {args.runs} runs taken in turn"
@@ -54,71 +69,54 @@ def main(args):
             )
 
 
-def race(args, batch_size: int) -> tuple[list[list[float]], list[float]]:
-    """Lets both frameworks run the task in turn.
+def race(
+    args: argparse.Namespace, batch_size: int
+) -> tuple[list[list[float]], list[float]]:
+    """Runs the task in both frameworks, in turn.
 
     Returns:
-        Seconds of each timed run and peak memory of the process in MB, for Keras
+        Seconds of each timed run and peak memory of the process in MiB, for Keras
         first, PyTorch second.
     """
-    context = multiprocessing.get_context("spawn")
-    pipes, workers = [], []
-    for make_step in (keras_step, torch_step):
-        ours, theirs = context.Pipe()
-        worker = context.Process(
-            target=run_worker,
-            args=(theirs, make_step, args, batch_size),
-            name=make_step.__name__.split("_")[0],
-            daemon=True,
-        )
-        worker.start()
-        theirs.close()  # so that a worker that dies ends the wait for it
-        answer(ours, worker)  # warmed up
-        pipes.append(ours)
-        workers.append(worker)
-    seconds = [[], []]
-    for _ in range(args.runs):
-        for pipe, worker, times in zip(pipes, workers, seconds, strict=True):
-            pipe.send("run")
-            times.append(answer(pipe, worker))
-            time.sleep(PAUSE_SECONDS)
-    memory = []
-    for pipe, worker in zip(pipes, workers, strict=True):
-        pipe.send("stop")
-        memory.append(answer(pipe, worker))
-        worker.join()
-    return seconds, memory
-
-
-def answer(pipe, worker):
-    """What a worker says next; one clear line when it has died instead."""
+    workers = [
+        WorkerProcess(name, StepTasks, make_step, args, batch_size)
+        for name, make_step in (("Keras", keras_step), ("PyTorch", torch_step))
+    ]
+    seconds: list[list[float]] = [[], []]
     try:
-        return pipe.recv()
-    except EOFError:
-        worker.join()
-        raise UserError(
-            f"the {worker.name} process ended early (exit code {worker.exitcode}; "
-            "-9 means killed, often for lack of memory)"
-        ) from None
+        for worker in workers:
+            worker.start()
+        for _ in range(args.runs):
+            for worker, times in zip(workers, seconds, strict=True):
+                times.append(worker.ask("step_seconds"))
+                time.sleep(PAUSE_SECONDS)
+        return seconds, [worker.ask("peak_mb") for worker in workers]
+    finally:
+        for worker in workers:
+            worker.stop()
 
 
-def run_worker(pipe, make_step, args, batch_size):
-    """Answers each "run" with the seconds one step took, "stop" with peak memory."""
-    try:
-        step = make_step(args, batch_size)
+class StepTasks(Tasks):
+    """The measurements of one framework; its step is warmed up first."""
+
+    def __init__(
+        self,
+        make_step: Callable[[argparse.Namespace, int], Step],
+        args: argparse.Namespace,
+        batch_size: int,
+    ):
+        self._step = make_step(args, batch_size)
         for _ in range(WARM_UP_RUNS):
-            step()
-        pipe.send("ready")
-        while pipe.recv() == "run":
-            start = time.perf_counter()
-            step()
-            pipe.send(time.perf_counter() - start)
-        pipe.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-    except (EOFError, ConnectionError, KeyboardInterrupt):
-        pass  # the benchmark was stopped; it says so itself
+            self._step()
+
+    def step_seconds(self) -> float:
+        """Runs the step once; returns the seconds it took."""
+        start = time.perf_counter()
+        self._step()
+        return time.perf_counter() - start
 
 
-def keras_step(args, batch_size):
+def keras_step(args: argparse.Namespace, batch_size: int) -> Step:
     """Returns a function that runs the task once in Keras."""
     from cli.command import quiet_tensorflow
 
@@ -145,7 +143,7 @@ def keras_step(args, batch_size):
     return lambda: model.train_on_batch(images, masks)
 
 
-def torch_step(args, batch_size):
+def torch_step(args: argparse.Namespace, batch_size: int) -> Step:
     """Returns a function that runs the task once in PyTorch."""
     from cli.command import quiet_tensorflow
 

@@ -1,28 +1,26 @@
-"""The rows of tools/bench.py, each a process of its own that is asked for figures."""
+"""Runs the rows of the table of tools/bench.py, each in a process of its own."""
 
-import multiprocessing
-import os
 import time
-import traceback
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from cli.command import UserError, quiet_tensorflow
+from cli.command import quiet_tensorflow
+from tools.worker_process import Tasks, WorkerProcess
 
 IMAGE_SIZE = (256, 256)
 DICE_FRAMES = 100
 WARM_UP = 20
-WAKE_UP = 3  # untimed frames of each turn: caches hold the row's before
+WAKE_UP = 3  # untimed frames of each turn: the caches still hold another row's data
 THROUGHPUT_S = 4.0
-ANSWER_S = 300.0  # an answer that takes longer will never come
 
 
 @dataclass(frozen=True)
 class Row:
-    """One way to run the network.
+    """A row of the table: one way to run the network.
 
     Attributes:
         runtime: its name.
@@ -38,88 +36,34 @@ class Row:
 
     @property
     def title(self) -> str:
+        """For messages, such as "onnx, rewritten, int8"."""
         form = "rewritten" if self.rewrite else "as trained"
         return f"{self.runtime}, {form}, {self.precision}"
 
 
-@dataclass
-class Worker:
-    """A row's process, as the parent sees it.
+class RowWorker(WorkerProcess):
+    """The process of one row, and the figures measured in it.
+
+    Args:
+        row: what it runs.
+        threads: CPU threads it may use.
+        data_path: a prepared dataset, or None for drawn frames.
 
     Attributes:
         row: what it runs.
-        cores: the CPU cores it is pinned to.
-        data_path: a prepared dataset, or None for drawn frames.
         seconds: latency of each timed frame so far.
-        figures: what else it was asked.
+        figures: its answers to everything else it was asked.
     """
 
-    row: Row
-    cores: list[int]
-    data_path: Path | None
-    seconds: list[float] = field(default_factory=list)
-    figures: dict[str, float] = field(default_factory=dict)
-
-    def start(self) -> None:
-        """Starts the process and waits until its model has run once."""
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(
-            target=_serve, args=(self.row, self.cores, self.data_path, theirs)
-        )
-        self._process.daemon = True
-        self._process.start()
-        theirs.close()  # so that the end of the process is noticed
-        self.figures["startup_s"] = self._answer()
-
-    def ask(self, task: str, *details):
-        """What the process answers to a task.
-
-        Args:
-            task: a method of `_Tasks`.
-            details: its arguments.
-
-        Raises:
-            UserError: the process failed, ended or hangs; it is stopped.
-        """
-        self._pipe.send((task, *details))
-        return self._answer()
-
-    def stop(self) -> None:
-        self._process.kill()
-        self._process.join()
-
-    def _answer(self):
-        try:
-            if not self._pipe.poll(ANSWER_S):
-                raise UserError(f"no answer in {ANSWER_S:.0f} s")
-            answer = self._pipe.recv()
-        except (EOFError, ConnectionError):
-            raise UserError("its process ended") from None
-        if isinstance(answer, Exception):
-            raise UserError(str(answer))
-        return answer
+    def __init__(self, row: Row, threads: int, data_path: Path | None):
+        super().__init__(row.title, RowTasks, row, threads, data_path)
+        self.row = row
+        self.seconds: list[float] = []
+        self.figures: dict[str, float] = {}
 
 
-def _serve(row: Row, cores: list[int], data_path: Path | None, pipe) -> None:
-    """A row's process: loads the model, then answers until it is stopped."""
-    os.sched_setaffinity(0, cores)
-    try:
-        start = time.perf_counter()
-        tasks = _Tasks(row, len(cores), data_path)
-        pipe.send(time.perf_counter() - start)
-        while True:
-            task, *details = pipe.recv()
-            pipe.send(getattr(tasks, task)(*details))
-    except (EOFError, ConnectionError, KeyboardInterrupt):  # the parent is gone
-        pass
-    except Exception as error:
-        reason = traceback.format_exception_only(error)[-1].strip().splitlines()[0]
-        pipe.send(RuntimeError(reason))
-
-
-class _Tasks:
-    """What a row's process can be asked."""
+class RowTasks(Tasks):
+    """The measurements that the process of a row can be asked for."""
 
     def __init__(self, row: Row, threads: int, data_path: Path | None):
         from deploy.parity import dataset_frames, demo_frames
@@ -134,7 +78,7 @@ class _Tasks:
             self.frames = demo_frames(IMAGE_SIZE)
 
     def latencies(self, count: int) -> list[float]:
-        """Seconds of each of `count` frames, one at a time, after a few to wake up."""
+        """Times `count` frames one at a time, after a few untimed ones; seconds."""
         seconds = []
         for index in range(-WAKE_UP, count):
             frame = self._frame(index)
@@ -144,7 +88,7 @@ class _Tasks:
         return seconds[WAKE_UP:]
 
     def throughput(self) -> float:
-        """Frames per second with one stream per core."""
+        """Measures frames per second with one stream per core."""
         if self.row.runtime == "openvino":
             return self._openvino_throughput()
         streams = [self.run] * self.threads  # TensorFlow's share one pool of threads
@@ -154,7 +98,7 @@ class _Tasks:
             run(self._frame(0))
         end = time.perf_counter() + THROUGHPUT_S
 
-        def work(run) -> int:
+        def work(run: Callable[[np.ndarray], np.ndarray]) -> int:
             count = 0
             while time.perf_counter() < end:
                 run(self._frame(count))
@@ -167,15 +111,10 @@ class _Tasks:
         return count / (time.perf_counter() - start)
 
     def dice(self) -> float:
-        """Pooled Dice over the frames."""
+        """Computes the pooled Dice over the frames."""
         masks = self.frames.masks > 0
         found = np.stack([self.run(image) > 0.5 for image in self.frames.images])
         return float(2 * (found & masks).sum() / (found.sum() + masks.sum()))
-
-    def peak_mb(self) -> float:
-        """Peak memory of the process; `ru_maxrss` would count its parent's too."""
-        status = Path("/proc/self/status").read_text()
-        return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
     def _frame(self, index: int) -> np.ndarray:
         return self.frames.images[index % len(self.frames.images)]
@@ -198,7 +137,7 @@ class _Tasks:
         return count / (time.perf_counter() - start)
 
 
-def _load(row: Row, threads: int):
+def _load(row: Row, threads: int) -> Callable[[np.ndarray], np.ndarray]:
     """Returns a function: frame `(H, W, 3)` uint8 → probability `(H, W)`."""
     from deploy.runtimes import load_runtime, tensorflow_threads
 

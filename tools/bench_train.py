@@ -1,7 +1,7 @@
-"""Times a training step of LGPS: the published kind of loop against ours.
+"""Times a training step of LGPS, in the published kind of loop and in ours.
 
-    python tools/bench_train.py [--batch_size 16] [--image_size 256] [--steps 3]
-    python tools/bench_train.py --no_discriminator --precision mixed_bfloat16
+    python -m tools.bench_train [--batch_size 16] [--image_size 256] [--steps 3]
+    python -m tools.bench_train --no_discriminator --precision mixed_bfloat16
 
 Both train on the same batch in one run, in turn, so that the ratio holds on a noisy
 machine: published = eager mode, two gradient tapes, generator and discriminator,
@@ -10,21 +10,20 @@ normalisation that `train.py` runs.
 """
 
 import argparse
+import dataclasses
 import statistics
-import sys
 import time
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from cli.command import command_parser, quiet_tensorflow, run_command  # noqa: E402
+from cli.command import command_parser, quiet_tensorflow, run_command
+from cli.ranges import AT_LEAST_ONE, IMAGE_SIDE, number
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_parser(__doc__)
-    parser.add_argument("--batch_size", type=int, default=16)
-    parser.add_argument("--image_size", type=int, default=256)
-    parser.add_argument("--steps", type=int, default=3, help="timed steps of each")
+    counts = number(int, AT_LEAST_ONE)
+    parser.add_argument("--batch_size", type=counts, default=16)
+    parser.add_argument("--image_size", type=number(int, IMAGE_SIDE), default=256)
+    parser.add_argument("--steps", type=counts, default=3, help="timed steps of each")
     parser.add_argument("--no_discriminator", action="store_true", help="of ours")
     parser.add_argument(
         "--precision",
@@ -41,15 +40,16 @@ def main(args: argparse.Namespace) -> None:
     import numpy as np
     import tensorflow as tf
 
+    from training.build import build_trainer
     from training.devices import set_precision
-    from training.options import new_options
-    from training.run import build_trainer
+    from training.recipes import new_options
 
     options = new_options({"data_path": ["none"]})
     size = (args.image_size, args.image_size)
     published = build_trainer(options, size, fused=False)
     set_precision(args.precision)
-    ours = build_trainer(options | {"no_discriminator": args.no_discriminator}, size)
+    options = dataclasses.replace(options, use_discriminator=not args.no_discriminator)
+    ours = build_trainer(options, size)
     rng = np.random.default_rng(0)
     shape = (args.batch_size, args.image_size, args.image_size)
     images = tf.constant(rng.uniform(-1, 1, (*shape, 3)), tf.float32)

@@ -1,4 +1,4 @@
-"""Checks that converted weights give in Keras what they give in PyTorch.
+"""Checks that converted weights give the same outputs in Keras as in PyTorch.
 
     make parity                                  # b0–b5, in an environment it makes
     python -m tools.check_parity --encoders pvt_v2_b0
@@ -10,16 +10,27 @@ the logits and the four encoder outputs, these after division by their standard
 deviation. Exits 1 when a difference is larger than the tolerance.
 """
 
+import argparse
+import importlib.util
 import json
 import tempfile
 import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cli.command import command_parser, quiet_tensorflow, run_command
+from cli.command import UserError, command_parser, quiet_tensorflow, run_command
 from tools.convert_pth import ENCODER_PREFIX, convert, read_state_dict, save
 
+if TYPE_CHECKING:
+    import keras
+    import torch
+
+    from tools.pvtseg_torch import TorchPVTSeg
+
+ENCODERS = tuple(f"pvt_v2_b{number}" for number in range(6))
 TOLERANCE = 1e-4
 SIZES = ((256, 256), (192, 320))  # height, width in pixels
 FIXTURE_SIZES = ((64, 64), (64, 96))
@@ -29,12 +40,13 @@ SMALL_MODULES = ("patch_embed", "attn.sr.", "attn.proj.", "mlp.fc2.")
 SMALL_SCALE = 0.01
 
 
-def parse_args(argv=None):
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_parser(__doc__)
     parser.add_argument(
         "--encoders",
         nargs="+",
-        default=[f"pvt_v2_b{i}" for i in range(6)],
+        choices=ENCODERS,
+        default=ENCODERS,
         help="variants to check; default: all",
     )
     parser.add_argument(
@@ -46,7 +58,9 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def main(args):
+def main(args: argparse.Namespace) -> int:
+    """Prints the differences, or writes the fixture; returns the exit code."""
+    require_pytorch()
     quiet_tensorflow()
     if args.write_fixture:
         write_fixture(args.write_fixture)
@@ -64,7 +78,18 @@ def main(args):
     return 0 if passed else 1
 
 
-def compare(variant: str):
+def require_pytorch() -> None:
+    """Raises `UserError` where the packages for the comparison are not installed."""
+    packages = ("torch", "transformers")
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"{' and '.join(missing)} not installed; run:"
+            " pip install -r requirements-convert.txt"
+        )
+
+
+def compare(variant: str) -> Iterator[tuple[tuple[int, int], list[float]]]:
     """Yields each of `SIZES` with the differences of the logits and four outputs."""
     import torch
 
@@ -96,7 +121,7 @@ def compare(variant: str):
             )
 
 
-def convert_tensors(tensors, target: Path) -> Path:
+def convert_tensors(tensors: Mapping[str, "torch.Tensor"], target: Path) -> Path:
     """Writes tensors as a `.pth` and converts that, as a user would."""
     import torch
 
@@ -106,7 +131,7 @@ def convert_tensors(tensors, target: Path) -> Path:
     return target
 
 
-def random_reference(variant: str):
+def random_reference(variant: str) -> tuple["TorchPVTSeg", dict[str, np.ndarray]]:
     """Returns the PyTorch network and its random state dict, keys as published."""
     import torch
 
@@ -123,7 +148,7 @@ def random_reference(variant: str):
 
 
 def random_parameter(key: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Makes up one array of a checkpoint; the same for the same key, everywhere.
+    """Makes one random array of a checkpoint; a key gives the same on any machine.
 
     Args:
         key: its name in the published checkpoint.
@@ -150,12 +175,12 @@ def random_parameter(key: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def random_image(size: tuple[int, int]) -> np.ndarray:
-    """`(1, H, W, 3)` float32 in [0, 1], the same for the same size."""
+    """Makes an image `(1, H, W, 3)` float32 in [0, 1], always the same for a size."""
     return np.random.RandomState(0).uniform(size=(1, *size, 3)).astype("float32")
 
 
-def torch_outputs(reference, size: tuple[int, int]) -> list[np.ndarray]:
-    """Logits and the four encoder outputs of the PyTorch network, `(1, H, W, C)`."""
+def torch_outputs(reference: "TorchPVTSeg", size: tuple[int, int]) -> list[np.ndarray]:
+    """Runs the PyTorch network: logits and four encoder outputs, `(1, H, W, C)`."""
     import torch
 
     image = torch.from_numpy(random_image(size).transpose(0, 3, 1, 2).copy())
@@ -164,7 +189,9 @@ def torch_outputs(reference, size: tuple[int, int]) -> list[np.ndarray]:
     return [x.permute(0, 2, 3, 1).numpy() for x in (logits, *features)]
 
 
-def load_keras(variant: str, checkpoint: Path, encoder_weights: Path):
+def load_keras(
+    variant: str, checkpoint: Path, encoder_weights: Path
+) -> "tuple[keras.Model, keras.Model]":
     """Loads the Keras network that gives logits, and the encoder from its own file."""
     import keras
 
@@ -178,8 +205,10 @@ def load_keras(variant: str, checkpoint: Path, encoder_weights: Path):
     return logits, build_pvt_v2(variant, any_size, encoder_weights)
 
 
-def keras_outputs(network, size: tuple[int, int]) -> list[np.ndarray]:
-    """The same as `torch_outputs`, of what `load_keras` returns."""
+def keras_outputs(
+    network: "tuple[keras.Model, keras.Model]", size: tuple[int, int]
+) -> list[np.ndarray]:
+    """Runs the networks of `load_keras`; outputs as those of `torch_outputs`."""
     import keras
 
     logits, encoder = network
@@ -190,7 +219,7 @@ def keras_outputs(network, size: tuple[int, int]) -> list[np.ndarray]:
 def write_fixture(path: Path) -> None:
     """Writes PyTorch's outputs for b0 and the names and shapes of its parameters.
 
-    The parameters themselves are made up anew by `random_parameter`.
+    The test makes the parameters themselves with `random_parameter`.
     """
     reference, state = random_reference("pvt_v2_b0")
     arrays = {}

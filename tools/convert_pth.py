@@ -1,4 +1,4 @@
-"""Turns PyTorch checkpoints of PVTSeg and of its encoder into Keras files.
+"""Converts PyTorch checkpoints of PVTSeg and of its encoder to Keras files.
 
     pip install -r requirements-convert.txt
     python -m tools.convert_pth PVTSeg.pth pvtseg.h5
@@ -10,14 +10,20 @@ for Test.py and New_Test.py; an ImageNet encoder becomes a .weights.h5 for
 short list of ignored ones, and every Keras variable filled.
 """
 
+import argparse
 import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from cli.command import UserError, command_parser, quiet_tensorflow, run_command
 from cli.files import replacing
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    import torch
 
 ENCODER_PREFIX = "backbone."
 ENCODER_MARK = "patch_embed1.proj.weight"  # a key every PVTv2 has
@@ -44,14 +50,15 @@ KERNEL_AXES = {
 }
 
 
-def parse_args(argv=None):
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_parser(__doc__)
     parser.add_argument("source", metavar="IN.pth", type=Path)
     parser.add_argument("target", metavar="OUT.h5", type=Path)
     return parser.parse_args(argv)
 
 
-def main(args):
+def main(args: argparse.Namespace) -> None:
+    """Reads, converts and saves one file."""
     if not args.source.is_file():
         raise UserError(f"{args.source} not found")
     if not args.target.parent.is_dir():
@@ -63,8 +70,8 @@ def main(args):
     print(f"{args.target}: {model.name}, {model.count_params():,} weights")
 
 
-def read_state_dict(path: Path) -> dict[str, Any]:
-    """Reads a `.pth` file as data: whatever code it may hold is not run.
+def read_state_dict(path: Path) -> "dict[str, np.ndarray]":
+    """Reads a `.pth` file as data; code that it may hold is not run.
 
     Args:
         path: a file made by `torch.save(model.state_dict(), path)`.
@@ -94,13 +101,13 @@ def read_state_dict(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def _to_numpy(tensor):
+def _to_numpy(tensor: "torch.Tensor") -> "np.ndarray":
     if tensor.is_floating_point():
         tensor = tensor.float()  # NumPy has no bfloat16
     return tensor.detach().numpy()
 
 
-def convert(state: Mapping[str, Any], source: str):
+def convert(state: "Mapping[str, np.ndarray]", source: str) -> "keras.Model":
     """Builds the Keras model that a PyTorch state dict describes, weights filled.
 
     Args:
@@ -134,11 +141,11 @@ def convert(state: Mapping[str, Any], source: str):
     return model
 
 
-def find_variant(state: Mapping[str, Any], prefix: str, source: str) -> str:
-    """Recognises b0–b5 by first width, blocks per stage and first MLP ratio."""
+def find_variant(state: "Mapping[str, np.ndarray]", prefix: str, source: str) -> str:
+    """Finds the variant b0–b5 by first width, blocks per stage and first MLP ratio."""
     from models.pvt_v2 import PVT_V2_VARIANTS
 
-    def rows(key):
+    def rows(key: str) -> int:
         shape = getattr(state.get(prefix + key), "shape", ())
         return shape[0] if len(shape) else 0
 
@@ -162,7 +169,9 @@ def find_variant(state: Mapping[str, Any], prefix: str, source: str) -> str:
     )
 
 
-def fill(model, state: Mapping[str, Any], ignored: list[re.Pattern]) -> list[str]:
+def fill(
+    model: "keras.Model", state: "Mapping[str, np.ndarray]", ignored: list[re.Pattern]
+) -> list[str]:
     """Copies a state dict into a model whose layers are named after its modules.
 
     Args:
@@ -205,7 +214,9 @@ def fill(model, state: Mapping[str, Any], ignored: list[re.Pattern]) -> list[str
     return report
 
 
-def torch_named_variables(model, prefix="") -> dict[str, tuple[Any, tuple[int, ...]]]:
+def torch_named_variables(
+    model: "keras.Model", prefix: str = ""
+) -> "dict[str, tuple[keras.Variable, tuple[int, ...]]]":
     """Finds the model's weights by the names they have in PyTorch.
 
     Returns:
@@ -230,7 +241,7 @@ def torch_named_variables(model, prefix="") -> dict[str, tuple[Any, tuple[int, .
     return variables
 
 
-def save(model, path: Path) -> None:
+def save(model: "keras.Model", path: Path) -> None:
     """Saves PVTSeg whole as `.h5`, an encoder as `.weights.h5`; never half a file."""
     from models.checkpoints import save_checkpoint
 

@@ -1,8 +1,8 @@
-"""PVTSeg in PyTorch, the reference the Keras port is measured against.
+"""PVTSeg in PyTorch, the reference that the Keras network is compared with.
 
-The encoder is Hugging Face's own PVTv2, independent of this project; the decoder is a
-second writing of the published one. It needs requirements-convert.txt; only
-`tools/check_parity.py` and `tools/bench_pvtseg.py` import it.
+The encoder is PVTv2 of Hugging Face's transformers, which is independent of this
+project; the decoder is written here from the published description. It needs the
+packages of requirements-convert.txt.
 """
 
 import torch
@@ -31,18 +31,22 @@ _KEY_VALUE = ("attention.key", "attention.value")
 
 
 class ConvNormReLU(nn.Module):
-    def __init__(self, in_channels):
+    """A 1×1 convolution to 64 channels, batch normalisation and ReLU."""
+
+    def __init__(self, in_channels: int):
         super().__init__()
         self.conv = nn.Sequential(
             nn.Conv2d(in_channels, CHANNELS, 1), nn.BatchNorm2d(CHANNELS), nn.ReLU()
         )
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.conv(x)
 
 
 class Residual(nn.Module):
-    def __init__(self, in_channels):
+    """The residual block of the decoder: two 3×3 convolutions and a 1×1 shortcut."""
+
+    def __init__(self, in_channels: int):
         super().__init__()
         self.conv = nn.Sequential(
             nn.Conv2d(in_channels, CHANNELS, 3, padding=1),
@@ -55,19 +59,21 @@ class Residual(nn.Module):
             nn.Conv2d(in_channels, CHANNELS, 1), nn.BatchNorm2d(CHANNELS)
         )
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return functional.relu(self.conv(x) + self.shortcut(x))
 
 
 class UpResidual(nn.Module):
     """Upsamples, joins the skip connection if there is one, then `Residual`."""
 
-    def __init__(self, in_channels, factor):
+    def __init__(self, in_channels: int, factor: int):
         super().__init__()
         self.factor = factor
         self.r1 = Residual(in_channels)
 
-    def forward(self, x, skip=None):
+    def forward(
+        self, x: torch.Tensor, skip: torch.Tensor | None = None
+    ) -> torch.Tensor:
         x = functional.interpolate(
             x, scale_factor=self.factor, mode="bilinear", align_corners=True
         )
@@ -102,7 +108,9 @@ class TorchPVTSeg(nn.Module):
         self.r1 = Residual(CHANNELS)
         self.y = nn.Conv2d(CHANNELS, 1, 1)
 
-    def forward(self, images):
+    def forward(
+        self, images: torch.Tensor
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         features = self.backbone(images, output_hidden_states=True).hidden_states
         skips = [self.c1, self.c2, self.c3, self.c4]
         c1, c2, c3, c4 = (c(x) for c, x in zip(skips, features, strict=True))

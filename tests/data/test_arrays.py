@@ -1,11 +1,14 @@
+import json
+
 import numpy as np
 import pytest
 
 from cli.command import UserError
-from data.arrays import is_prepared, load_prepared
+from data.arrays import find_damage, is_prepared, load_prepared
 from data.storage import (
     FINISHED,
     MANIFEST_FILE,
+    ArrayWriter,
     create_arrays,
     replace_prepared,
     write_manifest,
@@ -36,16 +39,18 @@ def prepare(folder, pixels, file_format="npy"):
     counts = {subset: 5 - start for subset, start in first.items()}
     with replace_prepared(folder) as staged:
         regions = create_arrays(staged, counts, SIZE, file_format)
-        for subset, start in first.items():
-            for kind, array in (("images", images), ("masks", masks)):
-                region = regions[f"{subset}_{kind}"]
-                with region.file.open("r+b") as stream:
-                    stream.seek(region.offset)
-                    stream.write(array[start:].tobytes())
         items = [
             {"name": f"n{k}", "group": f"g{k // 2}", "centre": "C1"} for k in range(5)
         ]
-        subsets = {subset: {"items": items[start:]} for subset, start in first.items()}
+        subsets = {}
+        for subset, start in first.items():
+            hashes = {}
+            for kind, array in (("images", images), ("masks", masks)):
+                with ArrayWriter(regions[f"{subset}_{kind}"]) as writer:
+                    for part in array[start:]:
+                        writer.write(part)
+                hashes[kind] = writer.sha256
+            subsets[subset] = {"items": items[start:], "sha256": hashes}
         manifest = {"dataset": "Toy", "format": file_format, "subsets": subsets}
         write_manifest(staged, manifest)
     return folder
@@ -163,10 +168,57 @@ def test_manifest_of_names_that_are_no_names_is_refused(tmp_path, pixels):
         ('"n3"', "null"),
         ('"C1"', "[1]"),
         ('"items"', '"x"'),
+        ('"images": "', '"images": 7, "x": "'),
+        ('"sha256": {', '"sha256": [1], "x": {'),
     ):
         file.write_text(whole.replace(known, wrong))
         with pytest.raises(UserError, match="prepared.json is damaged"):
             load_prepared(folder)
+
+
+def change_one_bit(array):
+    """Changes one bit of a mapped array on the disk."""
+    with open(array.filename, "r+b") as stream:
+        stream.seek(array.offset + array.size // 2)
+        byte = stream.read(1)[0]
+        stream.seek(-1, 1)
+        stream.write(bytes([byte ^ 0b100]))
+
+
+@pytest.mark.parametrize("file_format", ["npy", "h5"])
+@pytest.mark.parametrize("subset", ["train", "test"])
+@pytest.mark.parametrize("kind", ["images", "masks"])
+def test_one_changed_bit_is_found(tmp_path, pixels, file_format, subset, kind):
+    folder = prepare(tmp_path, pixels, file_format)
+    assert find_damage(folder) == (4, [])
+    array = getattr(load_prepared(folder, subset), kind)
+    change_one_bit(array)
+    compared, (fault,) = find_damage(folder)
+    assert compared == 4
+    assert fault.startswith(f"{array.filename}: {subset}_{kind} has changed")
+
+
+def test_arrays_that_cannot_be_read_are_damage(tmp_path, pixels):
+    folder = prepare(tmp_path, pixels)
+    file = folder / "test_masks.npy"
+    file.write_bytes(file.read_bytes()[:-10])
+    compared, (fault,) = find_damage(folder)
+    assert compared == 2 and "test_masks.npy: is not a whole" in fault
+    (folder / MANIFEST_FILE).write_text("{")
+    compared, (fault,) = find_damage(folder)
+    assert compared == 0 and "prepared.json is damaged" in fault
+
+
+def test_manifest_of_an_earlier_version_is_read_but_proves_nothing(tmp_path, pixels):
+    folder = prepare(tmp_path, pixels)
+    manifest = json.loads((folder / MANIFEST_FILE).read_text())
+    for part in manifest["subsets"].values():
+        del part["sha256"]
+    (folder / MANIFEST_FILE).write_text(json.dumps(manifest))
+    assert load_prepared(folder).names[0] == "n0"
+    assert find_damage(folder) == (0, [])
+    (folder / MANIFEST_FILE).unlink()
+    assert find_damage(folder) == (0, [])
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data import doctor
+from data import demo, doctor
+from data.arrays import load_prepared
 from data.duplicates import near_duplicates, perceptual_hash
 
 
@@ -123,3 +124,33 @@ def test_dark_jpeg_mask_is_an_empty_mask(tmp_path, capsys, value):
     dark.save(tmp_path / "A/masks/1.jpg")
     assert run(tmp_path, tmp_path / "A") == 0
     assert "empty masks: 1" in capsys.readouterr().out
+
+
+def test_changed_bit_of_a_prepared_array_is_a_fault(tmp_path, capsys):
+    folder = tmp_path / "prepared"
+    demo.write_prepared(folder, train=2, test=1, image_size=32, seed=0)
+    args = doctor.parse_args([str(folder)])
+    assert doctor.main(args) == 0
+    assert "4 prepared arrays compared with their SHA-256" in capsys.readouterr().out
+    array = load_prepared(folder, "test").masks
+    content = bytearray((folder / "test_masks.npy").read_bytes())
+    content[array.offset + 100] ^= 1
+    (folder / "test_masks.npy").write_bytes(content)
+    assert doctor.main(args) == 1
+    report = capsys.readouterr().out
+    assert "faults: 1\n" in report and "test_masks.npy: test_masks has ch" in report
+
+
+def test_pictures_beside_their_arrays_are_examined_too(tmp_path, capsys):
+    demo.write_prepared(tmp_path / "A", train=2, test=1, image_size=32, seed=0)
+    write(tmp_path / "A", 1, scene(1))
+    assert run(tmp_path, tmp_path / "A") == 0
+    report = capsys.readouterr().out
+    assert "4 prepared arrays" in report and "A: 1 pairs in images + masks" in report
+
+
+def test_arrays_of_an_earlier_version_are_said_not_to_be_compared(tmp_path, capsys):
+    demo.write_prepared(tmp_path, train=1, test=1, image_size=32, seed=0)
+    (tmp_path / "prepared.json").unlink()
+    assert doctor.main(doctor.parse_args([str(tmp_path)])) == 0
+    assert "have no SHA-256 to compare them with" in capsys.readouterr().out

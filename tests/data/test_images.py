@@ -1,4 +1,6 @@
 import io
+import os
+import threading
 
 import cv2
 import numpy as np
@@ -6,7 +8,14 @@ import pytest
 from PIL import Image
 
 from cli.command import UserError
-from data.images import read_image, read_mask, read_pair, resize_image, resize_mask
+from data.images import (
+    decode_mask,
+    read_file,
+    read_image,
+    read_pair,
+    resize_image,
+    resize_mask,
+)
 from data.images import silent_codecs as silent
 
 EXIF_ORIENTATION = 0x0112
@@ -15,6 +24,15 @@ EXIF_ORIENTATION = 0x0112
 def save(path, pixels, **options):
     Image.fromarray(pixels).save(path, **options)
     return path
+
+
+def read_mask(path):
+    return decode_mask(read_file(path), path)
+
+
+def end_whoever_reads(pipe):
+    """Closes the other end of a named pipe, so that a reader fails and never hangs."""
+    threading.Thread(target=lambda: open(pipe, "wb").close(), daemon=True).start()
 
 
 def exif(orientation):
@@ -83,6 +101,14 @@ def test_bad_file_is_named(tmp_path, content):
         read_image(file)
     with pytest.raises(UserError, match="none.png: cannot be read"):
         read_mask(tmp_path / "none.png")
+
+
+def test_named_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    end_whoever_reads(tmp_path / "pipe.png")
+    for path in (tmp_path / "pipe.png", tmp_path):
+        with pytest.raises(UserError, match=f"^{path}: is not a regular file$"):
+            read_image(path)
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "tif"])

@@ -1,9 +1,18 @@
+import os
 import shutil
+import socket
 
 import pytest
 
 from cli.command import UserError
-from data.pairs import NO_IMAGE, NO_MASK, SECOND_FILE, find_datasets, find_pairs
+from data.pairs import (
+    NO_IMAGE,
+    NO_MASK,
+    NOT_A_FILE,
+    SECOND_FILE,
+    find_datasets,
+    find_pairs,
+)
 
 
 def names(dataset):
@@ -133,6 +142,26 @@ def test_files_without_partner_are_kept_apart(tmp_path, write_set):
         ("images/3.png", SECOND_FILE),
         ("masks/2.png", NO_IMAGE),
     ]
+
+
+@pytest.mark.parametrize(("images", "masks"), [("images/", "masks/"), ("", "")])
+def test_what_is_no_regular_file_is_named_and_left_out(
+    tmp_path, write_set, monkeypatch, images, masks
+):
+    root = write_set(tmp_path, ["1", "2"], images, masks, mask_name="p{}")
+    (root / f"{masks}p2.png").unlink()
+    os.mkfifo(root / f"{masks}p2.png")
+    os.mkfifo(root / f"{images}3.png")
+    (root / f"{images}4.png").mkdir()
+    monkeypatch.chdir(root / images)  # the path of a socket must be short
+    with socket.socket(socket.AF_UNIX) as endpoint:
+        endpoint.bind("5.png")
+    dataset = find_pairs(root)
+    assert names(dataset) == ["1"]
+    assert dataset.unpaired == [(f"{images}2.png", NO_MASK)]
+    others = [f"{images}{n}.png" for n in (3, 4, 5)] + [f"{masks}p2.png"]
+    assert [file for file, why in dataset.left_out if why == NOT_A_FILE] == others
+    assert f"left out: {images}3.png (not a regular file)" in dataset.describe()
 
 
 def test_names_that_do_not_match_are_explained(tmp_path, write_set):

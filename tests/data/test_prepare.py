@@ -1,3 +1,4 @@
+import ast
 import hashlib
 import json
 import os
@@ -202,9 +203,43 @@ def test_missing_dataset_says_where_to_get_it(tmp_path, script):
         script.main(script.parse_args(["--data_path", str(tmp_path / "none")]))
 
 
-def test_bad_image_size(tmp_path, write_set):
-    with pytest.raises(UserError, match="--image_size"):
-        run(write_set(tmp_path, NAMES), "--image_size", "0")
+@pytest.mark.parametrize(
+    ("flag", "value", "reason"),
+    [
+        ("--image_size", "0", "must be at least 1 and at most 4096, received 0"),
+        ("--image_size", "4097", "must be at least 1 and at most 4096, received 4097"),
+        ("--folds", "1", "must be at least 2, received 1"),
+        ("--seed", "-1", "must be at least 0, received -1"),
+    ],
+)
+def test_numbers_out_of_range(capsys, flag, value, reason):
+    for parse_args in (prepare.parse_args, Preprocess_SEG.parse_args):
+        path = ["data"] if parse_args is prepare.parse_args else []
+        with pytest.raises(SystemExit, match="2"):
+            parse_args([*path, flag, value])
+        assert f"error: argument {flag}: {reason} (" in capsys.readouterr().err
+
+
+def test_three_numbers_are_no_image_size(tmp_path, write_set):
+    with pytest.raises(UserError, match="--image_size must be H or H W"):
+        run(write_set(tmp_path, NAMES), "--image_size", "16", "16", "3")
+
+
+def test_named_pipe_among_the_pictures_is_named_and_left_out(
+    tmp_path, write_set, capsys
+):
+    root = write_set(tmp_path / "set", NAMES)
+    os.mkfifo(root / "images/13.png")
+    run(root, "--image_size", "16")
+    left_out = "left out: images/13.png (not a regular file)"
+    assert left_out in capsys.readouterr().out
+    manifest = json.loads((root / "prepared.json").read_text())
+    assert manifest["left_out"] == [["images/13.png", "not a regular file"]]
+    os.mkfifo(root / "masks/13.png")
+    (root / "images/1.png").unlink()
+    os.mkfifo(root / "images/1.png")  # now its mask has no image
+    with pytest.raises(UserError, match="1 problem\\n.*masks/1.png: mask with"):
+        run(root, "--image_size", "16")
 
 
 def test_command_exits_2_with_one_message_and_no_traceback(tmp_path, write_set):
@@ -222,12 +257,29 @@ def test_command_exits_2_with_one_message_and_no_traceback(tmp_path, write_set):
     assert "Traceback" not in done.stderr
 
 
-def test_help_imports_nothing_heavy():
-    code = (
-        "import sys, Preprocess_SEG, Preprocess_CVC_CliniCDB, data.doctor;"
-        "print({'tensorflow', 'keras', 'numpy', 'cv2'} & set(sys.modules))"
-    )
+def modules_after(code):
+    """The last line that a fresh interpreter prints: which of four it imported."""
+    code += "\nprint({'tensorflow', 'keras', 'numpy', 'cv2'} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY
     )
-    assert done.stdout.strip() == "set()"
+    assert done.returncode == 0, done.stderr
+    return set(ast.literal_eval(done.stdout.splitlines()[-1].replace("set()", "()")))
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys, Preprocess_SEG, Preprocess_CVC_CliniCDB, data.doctor"
+    assert modules_after(code) == set()
+
+
+def test_preparing_and_checking_need_neither_tensorflow_nor_keras(tmp_path, write_set):
+    root = write_set(tmp_path / "set", NAMES)
+    options = ["--data_path", str(root), "--image_size", "16", "--split", "random"]
+    options += ["--augment", "published", "--format", "h5"]
+    code = f"""
+import sys, Preprocess_SEG, data.doctor
+Preprocess_SEG.main(Preprocess_SEG.parse_args({options}))
+figure = ["--figure", {str(tmp_path / "figure.png")!r}]
+data.doctor.main(data.doctor.parse_args([{str(root)!r}, *figure]))
+"""
+    assert modules_after(code) == {"numpy", "cv2"}
