@@ -3,9 +3,10 @@
     python -m tools.bench_pipeline --data_path data/Kvasir-SEG
     python -m tools.bench_pipeline --data_path data/Kvasir-SEG --augmentation mild
 
-Both kinds of step alternate in one run, round after round, so that the ratio holds on
-a noisy machine. The first steps of each round are not counted: they take the batches
-that the pipeline prepared while the other kind ran.
+Both kinds of step alternate in one run, round after round, and the processor time they
+take is shown too, which other programs change less than the elapsed time. The first
+steps of each round are not counted: they take the batches that the pipeline prepared
+while the other kind ran.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from cli.command import command_parser, quiet_tensorflow, run_command
@@ -36,7 +38,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
-    """Prints the steps per second of both kinds, and the ratio of their times."""
+    """Prints elapsed and processor time of both kinds of step, and their ratio."""
     quiet_tensorflow()
     import tensorflow as tf
 
@@ -44,12 +46,12 @@ def main(args: argparse.Namespace) -> None:
     from data.pipeline import training_dataset
     from data.samples import Samples
     from models import IMAGE_CONVENTIONS
-    from training.options import new_options
-    from training.run import build_trainer
+    from training.build import build_trainer
+    from training.recipes import LGPS
 
     samples = Samples([load_prepared(path) for path in args.data_path])
     size = (args.image_size, args.image_size)
-    options = new_options({"data_path": args.data_path, "no_discriminator": True})
+    options = replace(LGPS, use_discriminator=False)
     step = tf.function(build_trainer(options, size).train_step)
     batches = iter(
         training_dataset(
@@ -67,27 +69,31 @@ def main(args: argparse.Namespace) -> None:
     for _ in range(args.rounds):
         for times, source in zip(seconds.values(), (cached, batches), strict=True):
             times.append(seconds_per_step(step, source, args.steps))
-    for name, times in seconds.items():
-        print(f"{name:18s} {1 / statistics.median(times):6.2f} steps per second")
-    ratios = sorted(b / a for a, b in zip(*seconds.values(), strict=True))
-    print(
-        f"time of a step with the pipeline: {statistics.median(ratios):.3f} of that "
-        f"without (rounds: {ratios[0]:.3f} to {ratios[-1]:.3f})"
-    )
+    for place, clock in enumerate(("elapsed", "processor")):
+        without, with_pipeline = (
+            statistics.median(times[place] for times in rounds)
+            for rounds in seconds.values()
+        )
+        print(
+            f"{clock:9s} time of a step: {without:.3f} s with batches in memory, "
+            f"{with_pipeline:.3f} s with the input pipeline, "
+            f"ratio {with_pipeline / without:.3f}"
+        )
 
 
 def seconds_per_step(
     step: Callable[[Any], Any], source: Iterator[Any], steps: int
-) -> float:
-    """Mean time of so many steps, seconds, after some that are not counted."""
+) -> tuple[float, float]:
+    """Elapsed and processor time of a step, seconds; a mean of so many steps."""
     for _ in range(UNCOUNTED):
         step(next(source))
-    start = time.perf_counter()
+    elapsed, processor = time.perf_counter(), time.process_time()
     for _ in range(steps):
         result = step(next(source))
     for value in result.values():  # waits for the last step
         float(value)
-    return (time.perf_counter() - start) / steps
+    elapsed, processor = time.perf_counter() - elapsed, time.process_time() - processor
+    return elapsed / steps, processor / steps
 
 
 if __name__ == "__main__":
