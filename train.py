@@ -72,11 +72,12 @@ def _argument(option: Field) -> dict:
         for name, options in PUBLISHED.items()
         if about["model"] in (None, name)
     }
-    if len(set(defaults.values())) == 1:
-        (default, *_) = defaults.values()
-        shown = "" if default in (None, ()) else f" (default: {default})"
+    if about["group"] == "run" or len(set(defaults.values())) == 1:
+        shown = f" (default: {option.default})"
     else:
         shown = f" ({', '.join(f'{name} {v}' for name, v in defaults.items())})"
+    if about["many"] or option.default is None:
+        shown = ""
     kind = about["kind"]
     if kind in (int, float):
         kind = number(kind, about["allowed"] or Range())

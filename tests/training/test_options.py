@@ -1,5 +1,6 @@
 """Flags, recipes and run folders."""
 
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from models.run_folder import RunFolder
 from training.options import Stage, TrainingOptions
 from training.recipes import new_options, run_folder
 from training.saved_options import saved_options
+
+ROOT = Path(train.__file__).parent
+MAKEFILE = (ROOT / "Makefile").read_text()
 
 
 def _given(*flags) -> dict:
@@ -201,3 +205,13 @@ def test_an_adversarial_weight_brings_the_discriminator_back():
 def test_flags_that_contradict_each_other_are_refused(flags, message):
     with pytest.raises(UserError, match=message):
         new_options(_given("--data_path", "x", *flags))
+
+
+def test_the_shipped_configuration_is_what_make_train_best_runs():
+    saved = saved_options(RunFolder(ROOT / "weights"), {})
+    (command,) = re.findall(r"train\.py (--recipe best .*?)\n\n", MAKEFILE, re.DOTALL)
+    flags = command.replace("\\\n", " ").split()
+    flags[flags.index("$(ENCODER_WEIGHTS)")] = saved.encoder_weights
+    given = _given(*flags)
+    del given["name"]
+    assert new_options(given) == saved
