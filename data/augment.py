@@ -158,6 +158,8 @@ AUGMENTATIONS = {
     "strong_geometry": replace(MILD, **STRONG_GEOMETRY),
     "strong_colour": replace(MILD, **STRONG_COLOUR),
     "strong_no_exchange": replace(STRONG, exchange_probability=0.0),
+    # Zoomed the other way: polyps look from 1.3 times as large to half as large.
+    "strong_far": replace(STRONG, zoom=1 / 1.3, zoom_out=2.0),
     # The four published for PVTSeg, each with probability 0.3.
     "pvtseg": Augmentation(
         flip_x=0.3,

@@ -67,6 +67,7 @@ ARMS = {
     "without heads": {"deep_supervision": False},
     "strong colour alone": {"augmentation": "strong_colour"},
     "strong geometry alone": {"augmentation": "strong_geometry"},
+    "strong, polyps smaller": {"augmentation": "strong_far"},
     "without colour exchange": {"augmentation": "strong_no_exchange"},
     "fixed size": {"stages": ["192:25"]},
     "without squeeze-and-excitation": {"no_se": True},
