@@ -5,8 +5,13 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from models import build_model
-from models.inference import build_inference_model, rational_gelu, replace_erf
+from models import IMAGE_CONVENTIONS, build_model
+from models.inference import (
+    build_inference_model,
+    build_rgb_model,
+    rational_gelu,
+    replace_erf,
+)
 from models.pvt_v2 import exact_gelu
 
 
@@ -43,6 +48,18 @@ def test_no_batch_normalisation_is_left():
     rewritten = build_inference_model(build_model("lgps", (32, 32, 3)))
     # 1,084,961 without the BN's γ, β, mean and variance, and with the encoder's biases.
     assert rewritten.count_params() == 1_055_969
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+@pytest.mark.parametrize("rewrite", [True, False])
+def test_rgb_model_prepares_its_input(generator, dtype, rewrite):
+    images = np.random.default_rng(1).integers(0, 256, (2, 48, 32, 3)).astype(dtype)
+    expected = np.asarray(generator(images / np.float32(127.5) - 1))
+    convention = IMAGE_CONVENTIONS["lgps"]
+    model = build_rgb_model(generator, convention, rewrite, dtype=dtype)
+    assert model.name == "lgps" and model.input.dtype == dtype
+    assert (model.count_params() < generator.count_params()) == rewrite
+    np.testing.assert_allclose(np.asarray(model(images)), expected, atol=1e-5)
 
 
 def test_other_models_pass_unchanged():
