@@ -32,7 +32,7 @@ it costs a copy: 2–15 % slower in OpenVINO, ONNX Runtime and LiteRT. So they s
 import keras
 import numpy as np
 
-from models.image_convention import ImageConvention
+from models.checkpoints import Checkpoint
 from models.lgps import DECODER_BLOCKS, ENCODER_NAME
 from models.pvt_v2 import SQRT_HALF, exact_gelu
 
@@ -50,8 +50,7 @@ ERF_DENOMINATOR = (
 
 
 def build_rgb_model(
-    network: keras.Model,
-    convention: ImageConvention,
+    checkpoint: Checkpoint,
     rewrite: bool = True,
     batch_size: int | None = None,
     dtype: str = "float32",
@@ -59,22 +58,22 @@ def build_rgb_model(
     """Joins a network with the preparation of its input.
 
     Args:
-        network: a segmentation network.
-        convention: how the network's input is prepared.
+        checkpoint: the network, and how its input is prepared.
         rewrite: use the network's inference form.
         batch_size: fixed number of images, or None for any number.
         dtype: of the images, `"float32"` or `"uint8"`.
 
     Returns:
-        `(B, H, W, 3)` RGB in [0, 255] → `(B, H, W, 1)` float32 probabilities, under
-        the network's name.
+        `(B, H, W, 3)` RGB in [0, 255] → `(B, H, W, 1)` float32 probabilities, named
+        as the checkpoint's model is.
     """
-    images = keras.Input(
-        network.input_shape[1:], batch_size=batch_size, dtype=dtype, name="frame"
-    )
-    inputs = convention.prepare(keras.ops.cast(images, "float32"))
-    inner = build_inference_model(network) if rewrite else network
-    return keras.Model(images, inner(inputs), name=network.name)
+    shape = (*checkpoint.image_size, 3)
+    images = keras.Input(shape, batch_size=batch_size, dtype=dtype, name="frame")
+    inputs = checkpoint.convention.prepare(keras.ops.cast(images, "float32"))
+    network = checkpoint.model
+    if rewrite:
+        network = build_inference_model(network)
+    return keras.Model(images, network(inputs), name=checkpoint.name)
 
 
 def build_inference_model(model: keras.Model) -> keras.Model:
