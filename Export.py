@@ -19,9 +19,11 @@ from cli.command import (
     quiet_tensorflow,
     run_command,
 )
+from cli.ranges import IMAGE_SIDE, NOT_NEGATIVE, Range, number
+from deploy.formats import FORMATS
 from models.shipped import model_path
 
-FORMATS = ("openvino", "onnx", "litert", "saved_model")
+DICE_DIFFERENCE = Range(at_least=-1, at_most=1)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -32,12 +34,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         default="lgps",
         help="a .h5; default lgps, the shipped weights",
     )
-    parser.add_argument("--format", choices=FORMATS, default="openvino")
+    parser.add_argument("--format", choices=tuple(FORMATS), default="openvino")
     parser.add_argument(
         "--out", type=Path, help="file or, for saved_model, folder to write"
     )
     parser.add_argument(
-        "--image_size", type=int, nargs=2, metavar=("H", "W"), help="default: its own"
+        "--image_size",
+        type=number(int, IMAGE_SIDE),
+        nargs=2,
+        metavar=("H", "W"),
+        help="of the frames, in pixels; default: the checkpoint's",
     )
     parser.add_argument(
         "--dynamic",
@@ -51,22 +57,24 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--max_drop",
-        type=float,
+        type=number(float, DICE_DIFFERENCE),
         default=0.005,
-        help="Dice an export may lose on the validation part of --data_path",
+        help="Dice that an export may lose on the validation part of --data_path;"
+        " default: %(default)s",
     )
     parser.add_argument(
         "--max_difference",
-        type=float,
+        type=number(float, NOT_NEGATIVE),
         default=1e-4,
-        help="probability by which a float32 export may differ at any pixel",
+        help="probability by which a float32 export may differ from Keras at any pixel;"
+        " default: %(default)s",
     )
     parser.add_argument(
         "--data_path",
         type=Path,
-        help="prepared dataset: calibrates on its training images, compares on those"
-        " of them that validation.json beside the checkpoint names, or else on the part"
-        " train.py sets aside by default; default: compare on drawn demo frames",
+        help="prepared dataset: its training images calibrate --int8, and those of them"
+        " that validation.json beside the checkpoint names, or else the part that"
+        " train.py sets aside by default, are compared on; default: drawn demo frames",
     )
     return parser.parse_args(argv)
 
@@ -84,7 +92,7 @@ def main(args: argparse.Namespace) -> int:
     if args.format == "litert" and args.dynamic:
         raise UserError("LiteRT runs fixed sizes only; drop --dynamic")
     quiet_tensorflow()
-    from deploy.command import export_checkpoint
+    from deploy.export_run import export_checkpoint
 
     return export_checkpoint(args)
 

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from cli.command import UserError, command_parser, quiet_tensorflow, run_command
+from cli.ranges import AT_LEAST_ONE, PROBABILITY, SHARE, number
 from models.shipped import model_path
 
 RESULTS = Path(__file__).resolve().parent / "results" / "predictions"
@@ -33,18 +34,23 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help=".h5, or a file of Export.py; default lgps, the shipped weights",
     )
     parser.add_argument("--out_dir", type=Path, help=f"default: {RESULTS}/<source>")
-    parser.add_argument("--threshold", type=float, default=0.5)
+    parser.add_argument(
+        "--threshold",
+        type=number(float, PROBABILITY),
+        default=0.5,
+        help="probability above which a pixel is polyp; default: %(default)s",
+    )
     parser.add_argument(
         "--smooth",
-        type=float,
+        type=number(float, SHARE),
         default=0.0,
-        help="video: share of the past in the probability, 0 to below 1; restarts at"
-        " scene cuts",
+        help="for videos: share of the frames before in the probability, at least 0 and"
+        " below 1; starts anew at scene cuts; default: %(default)s",
     )
     parser.add_argument("--show", action="store_true", help="open a window; q ends")
     parser.add_argument(
         "--threads",
-        type=int,
+        type=number(int, AT_LEAST_ONE),
         help="of the model; default: all cores but one, which reads, draws and writes",
     )
     return parser.parse_args(argv)
@@ -52,15 +58,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> int:
     """Predicts; returns 1 when something could not be read."""
-    if not 0 <= args.smooth < 1:
-        raise UserError(f"--smooth must be in [0, 1), received {args.smooth}")
-    if not 0 < args.threshold < 1:
-        raise UserError(f"--threshold must be in (0, 1), received {args.threshold}")
     import cv2
 
     from deploy.predict import has_display, predict
     from deploy.runtimes import available_cores, load_runtime
-    from deploy.segment import Segmenter
+    from deploy.segment import FrameSegmenter
     from deploy.sources import Video, open_source
 
     # The pipeline's stages already fill the cores, and wait for Python's lock less.
@@ -76,7 +78,7 @@ def main(args: argparse.Namespace) -> int:
         print("no display here; --show is ignored")
     threads = args.threads or max(1, available_cores() - 1)
     runtime = load_runtime(args.model_path, threads)
-    segmenter = Segmenter(
+    segmenter = FrameSegmenter(
         runtime, args.threshold, args.smooth, is_video=isinstance(source, Video)
     )
     out_dir = args.out_dir or RESULTS / source.name

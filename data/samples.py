@@ -12,6 +12,10 @@ from cli.command import UserError
 if TYPE_CHECKING:
     from data.arrays import PreparedSet
 
+# What is set aside for validation by default.
+VALIDATION_FRACTION = 0.1
+SEED = 42
+
 
 class Samples:
     """A choice of samples from prepared sets, read from disk when asked for.

@@ -1,5 +1,5 @@
 """Deployment: export, quantisation, runtimes, and prediction on pictures and video.
 
-A room of its own because nothing here is needed to train or score, and its runtimes
-are optional (`pip install -r requirements-export.txt`).
+Nothing here is needed to train or to score, and the runtimes are optional
+(`pip install -r requirements-export.txt`).
 """

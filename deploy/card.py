@@ -1,10 +1,12 @@
-"""The model card beside each export: what it is, and what was measured."""
+"""Writes the model card beside each export: what it is, and what was measured."""
 
 import hashlib
-import json
 import platform
 from pathlib import Path
 from typing import Any
+
+from cli.files import write_json, write_text
+from deploy.formats import FORMATS, model_files
 
 CARD = """# {name}
 
@@ -22,13 +24,6 @@ CARD = """# {name}
 | Parity | {parity} |
 | Speed | {p50_ms:.1f} ms a frame (median, {threads} threads, {machine}) |
 """
-RUN_BY = {
-    "openvino": "OpenVINO, told INFERENCE_PRECISION_HINT=f32: by itself it computes in "
-    "bfloat16 on some CPUs",
-    "onnx": "ONNX Runtime",
-    "litert": "LiteRT",
-    "saved_model": "TensorFlow",
-}
 
 
 def file_hash(path: Path) -> str:
@@ -40,16 +35,8 @@ def file_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def model_files(path: Path) -> list[Path]:
-    """All files of an export: OpenVINO keeps its weights beside the `.xml`."""
-    if path.is_dir():
-        return [file for file in path.rglob("*") if file.is_file()]
-    weights = path.with_suffix(".bin")
-    return [path, weights] if path.suffix == ".xml" else [path]
-
-
 def machine_name() -> str:
-    """The processor, as well as the system tells."""
+    """The processor's name, as far as the system gives one."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         names = [line.split(":")[1] for line in lines if line.startswith("model name")]
@@ -74,9 +61,8 @@ def write_card(path: Path, facts: dict[str, Any]) -> None:
             path.with_suffix(".bin") if path.suffix == ".xml" else path
         ),
         "machine": machine_name(),
-        "run_by": RUN_BY[facts["format"]],
+        "run_by": FORMATS[facts["format"]].run_by,
     }
     card = path.with_name(f"{path.name}.card.json")
-    card.write_text(json.dumps(facts, indent=1) + "\n")
-    text = CARD.format(megabytes=size / 1e6, **facts)
-    card.with_suffix(".md").write_text(text)
+    write_json(card, facts)
+    write_text(card.with_suffix(".md"), CARD.format(megabytes=size / 1e6, **facts))

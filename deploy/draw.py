@@ -1,11 +1,11 @@
-"""Draws findings onto frames."""
+"""Draws the result of a frame onto it: heatmap, outline and area."""
 
 import cv2
 import numpy as np
 
 from deploy.segment import Finding
 
-CONTOUR = (70, 110, 255)  # RGB; told apart with any colour vision, rare in mucosa
+CONTOUR = (70, 110, 255)  # RGB; seen with any colour vision, rare in mucosa
 HEAT_FROM = 0.25  # fainter probabilities are not painted
 HEAT_RISE = 0.25  # from there to full strength
 HEAT_STRENGTH = 0.4
@@ -22,11 +22,14 @@ def draw_overlay(frame: np.ndarray, finding: Finding) -> np.ndarray:
 
     Args:
         frame: `(H, W, 3)` uint8 RGB.
-        finding: of the same size.
+        finding: its result, of the same size.
+
+    Returns:
+        `(H, W, 3)` uint8 RGB.
     """
     picture = frame.copy()
-    warm = cv2.boundingRect((finding.probability > HEAT_FROM).view(np.uint8))
-    _paint_heat(picture, finding.probability, warm)
+    box = cv2.boundingRect((finding.probability > HEAT_FROM).view(np.uint8))
+    _paint_heat(picture, finding.probability, box)
     contours, _ = cv2.findContours(
         finding.mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
     )
@@ -50,7 +53,7 @@ def draw_overlay(frame: np.ndarray, finding: Finding) -> np.ndarray:
 def _paint_heat(
     picture: np.ndarray, probability: np.ndarray, box: tuple[int, int, int, int]
 ) -> None:
-    """Blends the heatmap in, in place, inside a box only: most frames are cold."""
+    """Blends the heatmap into a picture, in place, inside a box (x, y, w, h) only."""
     x, y, width, height = box
     if not width:
         return

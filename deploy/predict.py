@@ -1,4 +1,4 @@
-"""Runs a model over a source and writes what it found."""
+"""Runs a model over the frames of a source and writes the results."""
 
 import csv
 import subprocess
@@ -13,11 +13,12 @@ import numpy as np
 from tqdm import tqdm
 
 from cli.command import UserError, ends_tidily
+from cli.files import make_folder
 from data.images import silent_codecs
 from deploy.draw import draw_overlay
-from deploy.pipeline import ahead
-from deploy.segment import Finding, Prepared, Segmenter
-from deploy.sources import Frame, Source, Video
+from deploy.segment import Finding, FrameSegmenter, Prepared
+from deploy.sources import Frame, Source, Video, ms_since
+from deploy.threads import ahead
 
 STAGES = ("decode", "model", "draw")
 COLUMNS = (
@@ -34,7 +35,7 @@ COLUMNS = (
 
 @dataclass
 class Result:
-    """A frame on its way through the pipeline."""
+    """A frame, and what the stages add to it one after the other."""
 
     frame: Frame
     milliseconds: dict[str, float]
@@ -61,7 +62,7 @@ class Result:
 
 @dataclass
 class Summary:
-    """What a run did.
+    """What was done with a source.
 
     Attributes:
         frames: frames written.
@@ -91,12 +92,12 @@ class Summary:
 
 @ends_tidily()
 def predict(
-    source: Source, segmenter: Segmenter, out_dir: Path, show: bool = False
+    source: Source, segmenter: FrameSegmenter, out_dir: Path, show: bool = False
 ) -> Summary:
     """Segments every frame of a source; writes pictures or a video, and a CSV.
 
-    Reading, the network and drawing each run in a thread; encoding in this one. What
-    was written stays, whatever ends the run.
+    Reading, the network and drawing each run in a thread of their own, and writing in
+    the caller's. What is written stays, whatever ends the run.
 
     Args:
         source: the frames.
@@ -105,8 +106,9 @@ def predict(
             folders `masks/` and `overlays/`.
         show: also show the overlays in a window; q closes it and ends the run.
     """
-    out_dir.mkdir(parents=True, exist_ok=True)
-    writer = _VideoWriter(source.fps, out_dir) if _is_video(source) else _write_pictures
+    make_folder(out_dir)
+    is_video = isinstance(source, Video)
+    writer = _VideoWriter(source.fps, out_dir) if is_video else _PictureWriter(out_dir)
     times: dict[str, list[float]] = {stage: [] for stage in STAGES}
     positive, problems = 0, []
     prepared = ahead(_prepare(source, segmenter))
@@ -121,7 +123,7 @@ def predict(
         table.writerow(COLUMNS)
         try:
             for result in results:
-                writer(result, out_dir)
+                writer.write(result)
                 table.writerow(result.row())
                 positive += bool(result.finding.boxes)
                 for stage, value in result.milliseconds.items():
@@ -135,53 +137,57 @@ def predict(
             problems.append(f"stopped: {error.err}")
         finally:
             results.close()
-            if isinstance(writer, _VideoWriter):
-                writer.close()
+            writer.close()
     seconds = time.perf_counter() - start
     return Summary(
         len(times["draw"]), positive, seconds, times, source.problems + problems
     )
 
 
-def _prepare(frames: Iterable[Frame], segmenter: Segmenter) -> Iterator[Result]:
+def _prepare(frames: Iterable[Frame], segmenter: FrameSegmenter) -> Iterator[Result]:
     for frame in frames:
         start = time.perf_counter()
         prepared = segmenter.prepare(frame.image)
-        spent = _ms_since(start)
+        spent = ms_since(start)
         yield Result(frame, {"decode": frame.decode_ms, "model": spent}, prepared)
 
 
-def _infer(results: Iterable[Result], segmenter: Segmenter) -> Iterator[Result]:
+def _infer(results: Iterable[Result], segmenter: FrameSegmenter) -> Iterator[Result]:
     for result in results:
         start = time.perf_counter()
         result.probability = segmenter.infer(result.prepared)
-        result.milliseconds["model"] += _ms_since(start)
+        result.milliseconds["model"] += ms_since(start)
         yield result
 
 
-def _draw(results: Iterable[Result], segmenter: Segmenter) -> Iterator[Result]:
+def _draw(results: Iterable[Result], segmenter: FrameSegmenter) -> Iterator[Result]:
     for result in results:
         start = time.perf_counter()
         result.finding = segmenter.finish(result.prepared, result.probability)
         result.overlay = draw_overlay(result.frame.image, result.finding)
-        result.milliseconds["draw"] = _ms_since(start)
+        result.milliseconds["draw"] = ms_since(start)
         yield result
 
 
-def _is_video(source: Source) -> bool:
-    return isinstance(source, Video)
+class _PictureWriter:
+    """Writes masks and overlays as files named by their frames."""
 
+    def __init__(self, out_dir: Path):
+        self.out_dir = out_dir
 
-def _write_pictures(result: Result, out_dir: Path) -> None:
-    pictures = {
-        "masks": (result.finding.mask * 255, ".png"),
-        "overlays": (result.overlay[..., ::-1], ".jpg"),
-    }
-    for folder, (picture, suffix) in pictures.items():
-        (out_dir / folder).mkdir(exist_ok=True)
-        path = out_dir / folder / f"{result.frame.name}{suffix}"
-        if not cv2.imwrite(str(path), picture):
-            raise UserError(f"{path} cannot be written")
+    def write(self, result: Result) -> None:
+        pictures = {
+            "masks": (result.finding.mask * 255, ".png"),
+            "overlays": (result.overlay[..., ::-1], ".jpg"),
+        }
+        for folder, (picture, suffix) in pictures.items():
+            (self.out_dir / folder).mkdir(exist_ok=True)
+            path = self.out_dir / folder / f"{result.frame.name}{suffix}"
+            if not cv2.imwrite(str(path), picture):
+                raise UserError(f"{path} cannot be written")
+
+    def close(self) -> None:
+        """Nothing is left open."""
 
 
 class _VideoWriter:
@@ -192,7 +198,7 @@ class _VideoWriter:
         self.out_dir = out_dir
         self._writers: list[cv2.VideoWriter] = []
 
-    def __call__(self, result: Result, out_dir: Path) -> None:
+    def write(self, result: Result) -> None:
         height, width = result.finding.mask.shape
         if not self._writers:
             for name, codec, colour in (
@@ -217,20 +223,16 @@ class _VideoWriter:
 
 
 def _show(overlay: np.ndarray) -> bool:
-    """Shows a frame; whether the user wants to stop."""
+    """Shows a frame; returns whether the user wants to stop."""
     cv2.imshow("polyps", cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
     return cv2.waitKey(1) & 0xFF == ord("q")
 
 
 def has_display() -> bool:
-    """Whether a window can be opened; tried in a process of its own.
+    """Tells whether a window can be opened, by trying in another process.
 
     Without a display, or with one that does not answer, Qt ends the whole process.
     """
     code = "import cv2; cv2.namedWindow('try')"
     command = [sys.executable, "-c", code]
     return subprocess.run(command, capture_output=True).returncode == 0
-
-
-def _ms_since(start: float) -> float:
-    return 1e3 * (time.perf_counter() - start)

@@ -1,8 +1,8 @@
-"""Post-training int8 quantisation, by each runtime's own tool.
+"""Exports in int8, quantised after training by each runtime's own tool.
 
 Weights and, except in LiteRT, activations become 8-bit integers, with ranges measured
-on calibration frames. Whether the result is good enough is decided by the parity
-gate, not here.
+on calibration frames. Whether the result is good enough is decided in
+`deploy/gate.py`.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 
 from cli.command import UserError
 from deploy.export import quiet_converters, write_model
-from deploy.runtimes import require
+from deploy.formats import require
 
 QUANTISABLE = ("openvino", "onnx", "litert")
 
@@ -23,7 +23,7 @@ def write_int8(
     """Exports a model in int8.
 
     Args:
-        model: a model of `deploy.export.build_export_model` with batch size 1.
+        model: as for `deploy.export.write_model`, with batch size 1.
         path: the file to write.
         file_format: one of `QUANTISABLE`.
         frames: `(N, H, W, 3)` uint8 RGB to calibrate on; a few hundred are enough.

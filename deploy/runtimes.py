@@ -1,4 +1,4 @@
-"""Runs a model file of any kind behind one interface.
+"""Loads a model file of any kind and runs it, always in the same way.
 
     segment = load_runtime("lgps.xml")
     probability = segment(frame)  # uint8 RGB in, float32 in [0, 1] out
@@ -7,41 +7,27 @@ A `.h5` runs in TensorFlow, `.xml` in OpenVINO, `.onnx` in ONNX Runtime, `.tflit
 LiteRT, and a folder is a TensorFlow SavedModel.
 """
 
-import importlib
 import os
 from abc import ABC, abstractmethod
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from cli.command import UserError
 from data.images import silent_codecs
+from deploy.formats import require
 
-INSTALL_COMMAND = "pip install -r requirements-export.txt"
-FREE_SIZE = (256, 256)  # what a model of dynamic size is fed: the published size
-
-
-def require(module: str) -> ModuleType:
-    """Imports an optional package, or says how to get it."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise UserError(
-            f"{module.split('.')[0]} is not installed ({error}); run: {INSTALL_COMMAND}"
-        ) from None
+FREE_SIZE = (256, 256)  # taken where a model leaves its size open: as published
 
 
 class Runtime(ABC):
     """A loaded model: one frame in, one probability map out.
 
     Attributes:
-        label: the runtime, for tables.
         image_size: (H, W) of the frames it takes, in pixels.
     """
 
-    label: str
     image_size: tuple[int, int]
 
     @abstractmethod
@@ -63,25 +49,24 @@ class Runtime(ABC):
 class KerasRuntime(Runtime):
     """A checkpoint in TensorFlow, rewritten for inference and compiled."""
 
-    label = "keras"
-
     def __init__(self, path: Path, threads: int, exact: bool):
         import tensorflow as tf
 
-        from deploy.export import build_export_model
         from models.checkpoints import load_checkpoint
+        from models.inference import build_rgb_model
 
         tensorflow_threads(threads)
         checkpoint = load_checkpoint(path)
         self.image_size = checkpoint.image_size
-        self._run = tf.function(build_export_model(checkpoint), reduce_retracing=True)
+        model = build_rgb_model(checkpoint, batch_size=1, dtype="uint8")
+        self._run = tf.function(model, reduce_retracing=True)
 
     def run(self, frames: np.ndarray) -> np.ndarray:
         return self._run(frames).numpy()
 
 
 class SavedModelRuntime(Runtime):
-    label = "saved_model"
+    """A SavedModel in TensorFlow."""
 
     def __init__(self, path: Path, threads: int, exact: bool):
         import tensorflow as tf
@@ -96,7 +81,7 @@ class SavedModelRuntime(Runtime):
 
 
 class OpenVINORuntime(Runtime):
-    label = "openvino"
+    """An OpenVINO model on the CPU, set up for low latency."""
 
     def __init__(self, path: Path, threads: int, exact: bool):
         openvino = require("openvino")
@@ -118,7 +103,7 @@ class OpenVINORuntime(Runtime):
 
 
 class ONNXRuntime(Runtime):
-    label = "onnxruntime"
+    """An ONNX model in ONNX Runtime on the CPU."""
 
     def __init__(self, path: Path, threads: int, exact: bool):
         onnxruntime = require("onnxruntime")
@@ -136,7 +121,7 @@ class ONNXRuntime(Runtime):
 
 
 class LiteRTRuntime(Runtime):
-    label = "litert"
+    """A LiteRT (TensorFlow Lite) model on the CPU."""
 
     def __init__(self, path: Path, threads: int, exact: bool):
         litert = require("ai_edge_litert.interpreter")
@@ -221,7 +206,7 @@ def tensorflow_threads(threads: int) -> None:
 
 
 def _fixed_size(sides: Any) -> tuple[int, int]:
-    """(H, W), with the published size where the model leaves it open."""
+    """`(H, W)` in pixels, with `FREE_SIZE` where the model leaves it open."""
     fixed = [isinstance(side, int | np.integer) and side > 0 for side in sides]
     return tuple(
         int(side) if known else free

@@ -1,4 +1,4 @@
-"""From a camera's frame to findings at the frame's own size."""
+"""Finds polyps in frames of any size: view, network, smoothing, boxes."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ MIN_AREA = 0.0005  # of the view: smaller specks are no finding
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found in one frame.
+    """The result of one frame.
 
     Attributes:
         probability: `(H, W)` float32 in [0, 1], 0 outside the scope's view.
@@ -36,14 +36,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A frame as the network takes it, and what leads back to its own size.
+    """A frame at the network's size, and how to go back to its own size.
 
     Attributes:
         small: `(h, w, 3)` uint8 RGB, the view at the network's size.
         view: `(H, W)` bool, the scope's view in the frame.
         box: the rows and columns that hold it.
         view_area: pixels in the view.
-        thumbnail: small grey copy that tells cuts; None when nothing is smoothed.
+        thumbnail: small grey copy, by which cuts are noticed; None when nothing is
+            smoothed.
     """
 
     small: np.ndarray
@@ -107,7 +108,7 @@ class View:
         self._box = slice(y, y + height), slice(x, x + width)
 
 
-class Segmenter:
+class FrameSegmenter:
     """Segments the frames of one source, in order.
 
     Args:
@@ -128,7 +129,6 @@ class Segmenter:
         self.threshold = threshold
         self.smooth = smooth
         self.is_video = is_video
-        self.cuts = 0
         self._view = View()
         self._thumbnail = None
         self._past = None
@@ -159,7 +159,7 @@ class Segmenter:
         return probability
 
     def finish(self, prepared: Prepared, probability: np.ndarray) -> Finding:
-        """Reads the findings off probabilities, at the frame's own size."""
+        """Turns probabilities `(h, w)` into the finding at the frame's own size."""
         box = prepared.box
         rows, columns = prepared.view[box].shape
         full = np.zeros(prepared.view.shape, np.float32)
@@ -171,11 +171,12 @@ class Segmenter:
 
     def _smoothed(self, probability: np.ndarray, grey: np.ndarray) -> np.ndarray:
         """Exponential mean over the frames since the last cut."""
-        if self._past is not None and grey.shape == self._thumbnail.shape:
-            if cv2.absdiff(grey, self._thumbnail).mean() > CUT_DIFFERENCE:
-                self.cuts += 1
-            else:
-                probability = self.smooth * self._past + (1 - self.smooth) * probability
+        if (
+            self._past is not None
+            and grey.shape == self._thumbnail.shape
+            and cv2.absdiff(grey, self._thumbnail).mean() <= CUT_DIFFERENCE
+        ):
+            probability = self.smooth * self._past + (1 - self.smooth) * probability
         self._thumbnail, self._past = grey, probability
         return probability
 
@@ -206,6 +207,6 @@ def find_polyps(probability: np.ndarray, threshold: float, view_area: int) -> Fi
 
 
 def thumbnail(frame: np.ndarray) -> np.ndarray:
-    """Every n-th pixel of a frame, so that its longer side is about `THUMBNAIL`."""
+    """Takes every n-th pixel, so that the longer side is about `THUMBNAIL`."""
     step = max(1, max(frame.shape[:2]) // THUMBNAIL)
     return np.ascontiguousarray(frame[::step, ::step])

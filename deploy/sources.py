@@ -1,4 +1,4 @@
-"""Where frames come from: pictures, a video file or a camera."""
+"""Reads frames from pictures, a video file or a camera."""
 
 import glob
 import time
@@ -13,7 +13,7 @@ from cli.command import UserError
 from data.images import read_image, silent_codecs
 from data.pairs import IMAGE_SUFFIXES
 
-TEXT = cv2.VideoWriter_fourcc(*"ansi")  # FFmpeg takes a text file for a film of it
+TEXT = cv2.VideoWriter_fourcc(*"ansi")  # FFmpeg reads a text file as a video of it
 DAMAGED_RUN = 25  # unreadable frames in a row after which a video counts as ended
 
 
@@ -53,7 +53,7 @@ class Source:
 
 
 class Pictures(Source):
-    """Image files, of different stems: results are named by them."""
+    """Image files. Their stems must differ, because results are named by them."""
 
     def __init__(self, name: str, paths: list[Path]):
         super().__init__(name, len(paths))
@@ -72,7 +72,7 @@ class Pictures(Source):
             except UserError as error:
                 self.problems.append(str(error))
                 continue
-            yield Frame(path.stem, image, 0.0, _ms_since(start))
+            yield Frame(path.stem, image, 0.0, ms_since(start))
 
 
 class Video(Source):
@@ -116,7 +116,7 @@ class Video(Source):
                     began = began or time.perf_counter()
                     seconds = time.perf_counter() - began
                 image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-                yield Frame(f"{number:06d}", image, seconds, _ms_since(start))
+                yield Frame(f"{number:06d}", image, seconds, ms_since(start))
                 number += 1
         finally:
             self._capture.release()
@@ -158,5 +158,6 @@ def open_source(source: str) -> Source:
     return Pictures(path.resolve().stem if path.exists() else "glob", paths)
 
 
-def _ms_since(start: float) -> float:
+def ms_since(start: float) -> float:
+    """Milliseconds since a moment that `time.perf_counter` gave."""
     return 1e3 * (time.perf_counter() - start)

@@ -18,7 +18,7 @@ from data.images import resize_image
 from evaluation.cases import Case, CaseSet
 from models.checkpoints import Checkpoint
 from models.conv_crf import MeanFieldCRF
-from models.inference import build_inference_model
+from models.inference import build_rgb_model
 from models.run_folder import model_label
 
 SPEED_SECONDS = 1.0  # how long the speed is measured
@@ -53,8 +53,7 @@ class NetworkMaps:
         self.source = checkpoint.path
         self.batch_size = batch_size
         # The inference form takes 0.6 times as long, and differs by 1e-5 at most.
-        fast_model = build_inference_model(checkpoint.model)
-        network = network_function(replace(checkpoint, model=fast_model))
+        network = build_rgb_model(checkpoint)
         if tta == "flips":
             network = average_flips(network)
         if refine == "convcrf":
@@ -111,17 +110,6 @@ class NetworkMaps:
             maps = self.predict(np.stack([image for _, image in batch]))
             for (case, _), probability in zip(batch, maps, strict=True):
                 yield replace(case, probability=probability)
-
-
-def network_function(checkpoint: Checkpoint) -> Callable:
-    """Joins input preparation and network.
-
-    Returns:
-        A function: `(B, H, W, 3)` float32 RGB in [0, 255] → `(B, H, W, 1)` float32
-        probabilities.
-    """
-    spec, model = checkpoint.convention, checkpoint.model
-    return lambda images: model(spec.prepare(images), training=False)
 
 
 def average_flips(network: Callable) -> Callable:

@@ -1,13 +1,10 @@
 """The two networks, and the one function that builds either of them."""
 
-import importlib
 from typing import Any
 
 from models.image_convention import IMAGE_CONVENTIONS, ImageConvention
 
-# name -> module with the builder `build_<name>`
-_MODULES = {"lgps": "models.lgps", "pvtseg": "models.pvtseg"}
-MODEL_NAMES = tuple(_MODULES)
+MODEL_NAMES = tuple(IMAGE_CONVENTIONS)
 
 
 def build_model(
@@ -37,15 +34,19 @@ def build_model(
         >>> build_model("lgps").count_params()
         1084961
     """
-    if name not in _MODULES:
+    if name not in MODEL_NAMES:
         raise ValueError(
             f"Argument `name` must be one of {', '.join(MODEL_NAMES)}. "
             f"Received: name={name!r}"
         )
     if None not in input_shape[:2]:
         IMAGE_CONVENTIONS[name].check_size(*input_shape[:2])
-    build = getattr(importlib.import_module(_MODULES[name]), f"build_{name}")
-    return build(input_shape=input_shape, encoder_weights=encoder_weights, **options)
+    # Imported here, so that a command's --help does not wait for Keras.
+    if name == "lgps":
+        from models.lgps import build_lgps as build
+    else:
+        from models.pvtseg import build_pvtseg as build
+    return build(input_shape, encoder_weights, **options)
 
 
 __all__ = ["IMAGE_CONVENTIONS", "MODEL_NAMES", "ImageConvention", "build_model"]

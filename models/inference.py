@@ -1,8 +1,12 @@
-"""The LGPS generator rewritten for inference: the same function, less work.
+"""Makes a network ready for use: takes images as they are read, and works faster.
 
-Each step is exact in real arithmetic. In float32, on 24 images of Kvasir-SEG, the
-probabilities of the shipped weights lie within 7e-6 of the network's in float64; those
-of the network itself within 1e-5.
+`build_rgb_model` joins a network with the preparation of its input, and
+`build_inference_model` rewrites the LGPS generator so that it computes the same
+function with less work.
+
+Each step of the rewrite is exact in real arithmetic. In float32, on 24 images of
+Kvasir-SEG, the probabilities of the shipped weights lie within 7e-6 of the network's
+in float64; those of the network itself within 1e-5.
 
 1. Batch normalisation is affine, so it is folded into the convolution before it:
    `γ(Wx + b − μ)/σ + β = (γ/σ)W·x + γ(b − μ)/σ + β`.
@@ -22,12 +26,14 @@ the maps no longer written and read back, 17 MB in float32.
 
 The main and the shortcut 1×1 convolution of a block read the same input and could be
 merged into one of twice the width. That saves no multiplication, and the split behind
-it costs a copy: 2–15 % slower in OpenVINO, ONNX Runtime and LiteRT. They stay twins.
+it costs a copy: 2–15 % slower in OpenVINO, ONNX Runtime and LiteRT. So they stay apart.
 """
 
 import keras
 import numpy as np
 
+from models.checkpoints import Checkpoint
+from models.lgps import DECODER_BLOCKS, ENCODER_NAME
 from models.pvt_v2 import SQRT_HALF, exact_gelu
 
 UPSAMPLING = 2
@@ -43,12 +49,40 @@ ERF_DENOMINATOR = (
 )
 
 
+def build_rgb_model(
+    checkpoint: Checkpoint,
+    rewrite: bool = True,
+    batch_size: int | None = None,
+    dtype: str = "float32",
+) -> keras.Model:
+    """Joins a network with the preparation of its input.
+
+    Args:
+        checkpoint: the network, and how its input is prepared.
+        rewrite: use the network's inference form.
+        batch_size: fixed number of images, or None for any number.
+        dtype: of the images, `"float32"` or `"uint8"`.
+
+    Returns:
+        `(B, H, W, 3)` RGB in [0, 255] → `(B, H, W, 1)` float32 probabilities, named
+        as the checkpoint's model is.
+    """
+    shape = (*checkpoint.image_size, 3)
+    images = keras.Input(shape, batch_size=batch_size, dtype=dtype, name="frame")
+    inputs = checkpoint.convention.prepare(keras.ops.cast(images, "float32"))
+    network = checkpoint.model
+    if rewrite:
+        network = build_inference_model(network)
+    return keras.Model(images, network(inputs), name=checkpoint.name)
+
+
 def build_inference_model(model: keras.Model) -> keras.Model:
-    """Builds the inference form of a model of this project.
+    """Builds the inference form of a network.
 
     Args:
         model: an LGPS generator, with or without squeeze-and-excitation. Any other
-            model is returned as it is: the runtimes fold its BN themselves.
+            model is returned as it is: the runtimes fold its batch normalisation
+            themselves.
 
     Returns:
         A model of the same input, output and values, with float32 weights of its own.
@@ -58,21 +92,21 @@ def build_inference_model(model: keras.Model) -> keras.Model:
         >>> build_inference_model(generator).count_params()
         1055969
     """
-    encoders = [layer for layer in model.layers if isinstance(layer, keras.Model)]
-    if model.name != "lgps" or not encoders:
+    if model.name != "lgps":
         return model
     inputs = keras.Input(model.input_shape[1:])
-    bottleneck, skip_2, skip_4, skip_8 = _fold_encoder(encoders[0])(inputs)
-    x = bottleneck
-    blocks, last = _read_decoder(model)
-    for block, skip in zip(blocks, (None, skip_8, skip_4, skip_2), strict=True):
-        x = _decoder_block(x, skip, **block)
-    logits = _upsample_map(_convolve(x, *last))  # (B, H, W, 1)
+    encoder = _fold_encoder(model.get_layer(ENCODER_NAME))
+    x, skip_2, skip_4, skip_8 = encoder(inputs)
+    skips = (None, skip_8, skip_4, skip_2)
+    for (name, _), skip in zip(DECODER_BLOCKS, skips, strict=True):
+        x = _decoder_block(model, name, x, skip)
+    last = model.get_layer("probability")
+    logits = _upsample_map(_convolve(x, *last.get_weights()))  # (B, H, W, 1)
     return keras.Model(inputs, keras.ops.sigmoid(logits), name="lgps_inference")
 
 
 def replace_erf(model: keras.Model) -> None:
-    """Writes a model's GELUs, in place, for runtimes without erf (LiteRT).
+    """Replaces a model's GELUs, in place, for runtimes without erf (LiteRT).
 
     Args:
         model: any model of this project; only PVTSeg has GELUs.
@@ -105,6 +139,10 @@ def fold_norm(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Folds a batch normalisation into the convolution before it.
 
+    Args:
+        convolution: an ordinary or a depthwise convolution, with or without bias.
+        norm: the normalisation of its output.
+
     Returns:
         Kernel, shaped as the convolution's, and `(C,)` bias; float64, so that they
         are rounded once.
@@ -115,14 +153,6 @@ def fold_norm(
     depthwise = isinstance(convolution, keras.layers.DepthwiseConv2D)
     kernel = kernel * (factor[:, None] if depthwise else factor)
     return kernel, (sum(bias) - mean) * factor + beta
-
-
-def _norms_by_input(model: keras.Model) -> dict[int, keras.layers.Layer]:
-    """The batch normalisations of a model, by the identity of what they normalise."""
-    norms = (keras.layers.BatchNormalization,)
-    return {
-        id(layer.input): layer for layer in model.layers if isinstance(layer, norms)
-    }
 
 
 def _fold_encoder(encoder: keras.Model) -> keras.Model:
@@ -140,49 +170,19 @@ def _fold_encoder(encoder: keras.Model) -> keras.Model:
         return x if is_norm else layer(x, *args, **kwargs)
 
     folded = keras.models.clone_model(encoder, clone_function=clone, call_function=call)
-    norms = _norms_by_input(encoder)
     for layer in encoder.layers:
-        if isinstance(layer, convolutions):
-            weights = fold_norm(layer, norms[id(layer.output)])
-            folded.get_layer(layer.name).set_weights(weights)
+        if isinstance(layer, convolutions):  # Keras names two patterns of layers
+            is_first = layer.name == "Conv1"
+            norm = encoder.get_layer("bn_Conv1" if is_first else f"{layer.name}_BN")
+            folded.get_layer(layer.name).set_weights(fold_norm(layer, norm))
     return folded
 
 
-def _read_decoder(model: keras.Model) -> tuple[list[dict], list[np.ndarray]]:
-    """Takes the decoder's weights, batch normalisation folded.
-
-    Keras sorts layers by their distance from the output, so each block shows up as
-    its main 1×1 convolution, then the 3×3 and the shortcut in either order.
-
-    Returns:
-        Per block the weights `_decoder_block` takes, and those of the last
-        convolution, each as [kernel, bias].
-    """
-    norms = _norms_by_input(model)
-    convolutions, gates = [], []
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Conv2D):
-            convolutions.append(layer)
-        elif isinstance(layer, keras.layers.Dense):
-            gates.append(layer.get_weights())
-    *convolutions, last = convolutions
-    blocks = []
-    for start in range(0, len(convolutions), 3):
-        main, *others = convolutions[start : start + 3]
-        shortcut, spatial = sorted(others, key=lambda layer: layer.kernel_size)
-        folded = {
-            name: fold_norm(layer, norms[id(layer.output)])
-            for name, layer in zip(
-                ("main", "shortcut", "spatial"), (main, shortcut, spatial), strict=True
-            )
-        }
-        blocks.append(folded | {"gate": gates[: len(gates) and 2]})
-        del gates[:2]
-    return blocks, last.get_weights()
-
-
-def _decoder_block(x, skip, main, shortcut, spatial, gate):
+def _decoder_block(model: keras.Model, name: str, x, skip):
     """Residual SE block on `concat[up(x), skip]`, or on x when there is no skip."""
+
+    def part(suffix: str) -> keras.layers.Layer:
+        return model.get_layer(f"{name}_{suffix}")
 
     def pointwise(kernel: np.ndarray, bias: np.ndarray):
         if skip is None:
@@ -191,16 +191,20 @@ def _decoder_block(x, skip, main, shortcut, spatial, gate):
         enlarged = _upsample(_convolve(x, kernel[:, :, :deep]))
         return enlarged + _convolve(skip, kernel[:, :, deep:], bias)
 
-    y = _convolve(keras.ops.relu(pointwise(*main)), *spatial)
-    y = keras.ops.relu(y + pointwise(*shortcut))
-    if not gate:
+    shortcut = pointwise(*fold_norm(part("shortcut"), part("shortcut_norm")))
+    y = keras.ops.relu(pointwise(*fold_norm(part("conv1"), part("norm1"))))
+    y = _convolve(y, *fold_norm(part("conv2"), part("norm2")))
+    y = keras.ops.relu(y + shortcut)
+    if not isinstance(model.get_layer(name), keras.layers.Multiply):  # without SE
         return y
-    (reduce_kernel, reduce_bias), (expand_kernel, expand_bias) = gate
-    weights = keras.ops.mean(y, axis=(1, 2), keepdims=True)  # (B, 1, 1, C)
-    weights = _convolve(weights, reduce_kernel[None, None], reduce_bias)
-    weights = keras.ops.relu(weights)
-    weights = _convolve(weights, expand_kernel[None, None], expand_bias)
-    return y * keras.ops.sigmoid(weights)
+    gate = keras.ops.mean(y, axis=(1, 2), keepdims=True)  # (B, 1, 1, C)
+    for suffix, activation in (
+        ("gate_reduce", keras.ops.relu),
+        ("gate_expand", keras.ops.sigmoid),
+    ):
+        kernel, bias = part(suffix).get_weights()
+        gate = activation(_convolve(gate, kernel[None, None], bias))
+    return y * gate
 
 
 def _convolve(x, kernel: np.ndarray, bias: np.ndarray | None = None):

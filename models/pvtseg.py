@@ -7,8 +7,8 @@ as in `models/pvt_v2.py`.
 from pathlib import Path
 
 import keras
-import tensorflow as tf
 
+from models.batch_normalization import FusedBatchNormalization
 from models.pvt_v2 import build_pvt_v2
 
 DEFAULT_ENCODER = "pvt_v2_b3"
@@ -96,38 +96,6 @@ def conv_norm(
         name=f"{name}_{index + 1}",
     )(x)
     return keras.layers.ReLU(name=f"{name}_{index + 2}")(x) if relu else x
-
-
-@keras.saving.register_keras_serializable(package="polyp")
-class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """Batch normalisation that trains by TensorFlow's fused operation.
-
-    Same output as the Keras layer in a quarter of its training time on a CPU. The
-    moving variance is of the unbiased kind, as PyTorch's is, which Keras's is not.
-
-    Call args:
-        inputs: `(B, H, W, C)`.
-        training: whether to use, and average, the batch's own statistics.
-
-    Returns:
-        `(B, H, W, C)` in the policy's compute dtype.
-    """
-
-    def call(self, inputs, training=None):
-        if not (training and self.trainable):
-            return super().call(inputs)
-        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-            inputs,
-            scale=keras.ops.convert_to_tensor(self.gamma),
-            offset=keras.ops.convert_to_tensor(self.beta),
-            epsilon=self.epsilon,
-        )
-        self._average(self.moving_mean, mean)
-        self._average(self.moving_variance, variance)
-        return outputs
-
-    def _average(self, moving, batch):
-        moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
 
 
 @keras.saving.register_keras_serializable(package="polyp")

@@ -72,10 +72,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def export_rows(args: argparse.Namespace, folder: Path) -> list[Row]:
     """Exports the checkpoint for every runtime that is installed."""
-    from deploy.export import FORMATS, build_export_model, check_format, write_model
-    from deploy.parity import dataset_frames, demo_frames
+    from deploy.export import write_model
+    from deploy.formats import FORMATS, check_format
+    from deploy.gate import dataset_frames, demo_frames
     from deploy.quantise import write_int8
     from models.checkpoints import load_checkpoint
+    from models.inference import build_rgb_model
 
     checkpoint = load_checkpoint(args.model_path, "lgps", image_size=IMAGE_SIZE)
     if args.data_path:
@@ -92,7 +94,7 @@ def export_rows(args: argparse.Namespace, folder: Path) -> list[Row]:
         Row("keras compiled", True, "float32", source),
     ]
     models = {
-        rewrite: build_export_model(checkpoint, rewrite=rewrite)
+        rewrite: build_rgb_model(checkpoint, rewrite, batch_size=1, dtype="uint8")
         for rewrite in (False, True)
     }
     for name in ("litert", "onnx", "openvino"):
@@ -102,14 +104,14 @@ def export_rows(args: argparse.Namespace, folder: Path) -> list[Row]:
             progress(f"left out: {error}")
             continue
         for rewrite, model in models.items():
-            stem = f"{'rewritten' if rewrite else 'plain'}{FORMATS[name][0]}"
+            stem = f"{'rewritten' if rewrite else 'plain'}{FORMATS[name].suffix}"
             progress(f"exporting {stem}")
             write_model(model, folder / stem, name)
             rows.append(Row(name, rewrite, "float32", str(folder / stem)))
             if name == "openvino" and _has_bfloat16():
                 rows.append(Row(name, rewrite, "bfloat16", str(folder / stem)))
         progress(f"exporting {name} int8")
-        int8_file = folder / f"int8{FORMATS[name][0]}"
+        int8_file = folder / f"int8{FORMATS[name].suffix}"
         write_int8(models[True], int8_file, name, frames.images)
         rows.append(Row(name, True, "int8", str(int8_file)))
     return rows

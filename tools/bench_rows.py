@@ -66,7 +66,7 @@ class RowTasks(Tasks):
     """The measurements that the process of a row can be asked for."""
 
     def __init__(self, row: Row, threads: int, data_path: Path | None):
-        from deploy.parity import dataset_frames, demo_frames
+        from deploy.gate import dataset_frames, demo_frames
 
         self.row = row
         self.threads = threads
@@ -147,11 +147,11 @@ def _load(row: Row, threads: int) -> Callable[[np.ndarray], np.ndarray]:
     tensorflow_threads(threads)
     import tensorflow as tf
 
-    from deploy.export import build_export_model
     from models.checkpoints import load_checkpoint
+    from models.inference import build_rgb_model
 
     checkpoint = load_checkpoint(row.file, "lgps")
-    model = build_export_model(checkpoint, rewrite=row.rewrite)
+    model = build_rgb_model(checkpoint, row.rewrite, batch_size=1, dtype="uint8")
     if row.runtime == "keras predict":
         return lambda frame: model.predict(frame[None], verbose=0)[0, ..., 0]
     call = model if row.runtime == "keras eager" else tf.function(model)

@@ -5,10 +5,10 @@ import keras
 from cli.command import UserError
 from losses import LGPSLoss, PVTSegLoss, StructureDiceLoss, StructureLoss
 from models import build_model
+from models.batch_normalization import fuse_batch_normalisation
 from models.discriminator import build_discriminator
 from models.lgps import DECODER_BLOCKS
 from training.deep_supervision import DecoderHeads
-from training.fused import fuse_batch_normalisation
 from training.gan import LGPSGAN
 from training.optimizer import make_optimizer
 from training.options import TrainingOptions

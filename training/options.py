@@ -23,6 +23,7 @@ from cli.ranges import (
     Range,
 )
 from data.augment import AUGMENTATIONS
+from data.samples import SEED, VALIDATION_FRACTION
 
 Size = tuple[int, int]
 
@@ -169,7 +170,7 @@ class TrainingOptions:
         metavar="PATH",
     )
     val_fraction: float = option(
-        0.1, "that part", float, group="data", allowed=PROBABILITY
+        VALIDATION_FRACTION, "that part", float, group="data", allowed=PROBABILITY
     )
     train_on_validation: bool = option(
         False,
@@ -298,7 +299,7 @@ class TrainingOptions:
         False, "validation loss of predictions cut at 0.5, as published"
     )
     seed: int = option(
-        42,
+        SEED,
         "of order, augmentation, validation part and initial weights",
         int,
         allowed=Range(at_least=0, below=2**32),

@@ -9,7 +9,6 @@ from deploy.runtimes import Runtime
 class GreenDetector(Runtime):
     """Gives probability 1 where a frame is pure green, else 0."""
 
-    label = "test"
     image_size = (32, 32)
 
     def run(self, frames: np.ndarray) -> np.ndarray:

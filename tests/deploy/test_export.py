@@ -9,12 +9,13 @@ import pytest
 import Export
 from cli.command import UserError
 from data import demo
-from deploy import command, runtimes
-from deploy.export import FORMATS, build_export_model
-from deploy.parity import Frames, dataset_frames, measure_parity
+from deploy import export_run, runtimes
+from deploy.formats import FORMATS, require
+from deploy.gate import Frames, Parity, dataset_frames, measure_parity
 from deploy.runtimes import load_runtime
-from models import IMAGE_CONVENTIONS, build_model
-from models.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from models import build_model
+from models.checkpoints import load_checkpoint, save_checkpoint
+from models.run_folder import RunFolder, Validation
 
 SIZE = (64, 48)
 
@@ -37,7 +38,7 @@ def export(checkpoint, *options):
 
 
 def needs(file_format):
-    for package in FORMATS[file_format][1]:
+    for package in FORMATS[file_format].packages:
         pytest.importorskip(package)
 
 
@@ -81,14 +82,14 @@ def test_the_shipped_weights_pass_as_they_are(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("file_format", ["onnx", "litert", "saved_model"])
 def test_other_formats(checkpoint, tmp_path, file_format):
-    path = tmp_path / f"best{FORMATS[file_format][0]}"
+    path = tmp_path / f"best{FORMATS[file_format].suffix}"
     check_export(checkpoint, path, file_format)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("file_format", ["openvino", "onnx", "saved_model"])
 def test_dynamic_batch_and_size(checkpoint, tmp_path, file_format):
-    path = tmp_path / f"best{FORMATS[file_format][0]}"
+    path = tmp_path / f"best{FORMATS[file_format].suffix}"
     check_export(checkpoint, path, file_format, "--dynamic", "batch", "size")
     runtime = load_runtime(path)
     frames = np.stack([demo.draw_frame(n, (32, 64))[0] for n in range(2)])
@@ -99,15 +100,15 @@ def test_dynamic_batch_and_size(checkpoint, tmp_path, file_format):
 
 def test_what_differs_from_keras_is_deleted(checkpoint, tmp_path, monkeypatch, capsys):
     class Wrong(runtimes.Runtime):
-        label, image_size = "wrong", SIZE
+        image_size = SIZE
 
         def run(self, frames):
             return np.ones((1, *SIZE, 1), np.float32)
 
-    monkeypatch.setattr(command, "check_format", lambda name: None)
-    monkeypatch.setattr(command, "load_runtime", lambda path: Wrong())
+    monkeypatch.setattr(export_run, "check_format", lambda name: None)
+    monkeypatch.setattr(export_run, "load_runtime", lambda path: Wrong())
     monkeypatch.setattr(
-        command, "write_model", lambda model, path, name: path.write_text("model")
+        export_run, "write_model", lambda model, path, name: path.write_text("model")
     )
     path = tmp_path / "best.onnx"
     path.write_text("an earlier, good export")
@@ -124,7 +125,7 @@ def test_int8_passes_or_is_deleted(checkpoint, tmp_path, file_format):
     if file_format == "openvino":
         pytest.importorskip("nncf")
     demo.write_prepared(tmp_path / "data", 8, 4, SIZE[0], seed=0)
-    path = tmp_path / f"best{FORMATS[file_format][0]}"
+    path = tmp_path / f"best{FORMATS[file_format].suffix}"
     options = ["--format", file_format, "--out", path, "--int8"]
     options += ["--data_path", tmp_path / "data"]
     assert export(checkpoint, *options, "--max_drop", "1") == 0
@@ -142,7 +143,7 @@ def test_pvtseg(tmp_path, file_format):
     save_checkpoint(
         build_model("pvtseg", (64, 64, 3), encoder="pvt_v2_b0"), tmp_path / "best.h5"
     )
-    path = tmp_path / f"pvtseg{FORMATS[file_format][0]}"
+    path = tmp_path / f"pvtseg{FORMATS[file_format].suffix}"
     options = ["--format", file_format, "--out", path, "--max_drop", "1"]
     assert export(tmp_path / "best.h5", *options) == 0
     card = json.loads((tmp_path / f"{path.name}.card.json").read_text())
@@ -164,40 +165,54 @@ def test_parity_by_hand():
     assert parity.drop == pytest.approx(-0.5)
 
 
+def test_what_the_gate_refuses():
+    parity = Parity("frames", 2e-4, keras_dice=0.9, exported_dice=0.89)
+    assert parity.problems(max_drop=0.02, max_difference=2e-4) == []
+    assert parity.problems(max_drop=0.02, max_difference=None) == []
+    (problem,) = parity.problems(max_drop=0.02, max_difference=1e-4)
+    assert (
+        problem == "it differs from Keras by 2.0e-04, more than --max_difference 0.0001"
+    )
+    (problem,) = parity.problems(max_drop=0.005, max_difference=None)
+    assert problem == "Dice drops by 0.0100, more than --max_drop 0.005"
+
+
+def test_probabilities_that_are_not_numbers_are_refused():
+    """On a frame without polyp they cost no Dice."""
+    frames = Frames("a test", np.zeros((2, 4, 4, 3), np.uint8), np.zeros((2, 4, 4)))
+    maps = iter(np.array([np.full((4, 4), np.nan), np.zeros((4, 4))], np.float32))
+    keras_maps = np.zeros((2, 4, 4), np.float32)
+    parity = measure_parity(keras_maps, lambda _: next(maps), frames)
+    assert parity.drop == 0
+    (problem,) = parity.problems(max_drop=0.005, max_difference=None)
+    assert "not numbers" in problem
+
+
 def test_validation_part_is_the_one_of_the_run(tmp_path):
     demo.write_prepared(tmp_path / "data", 8, 1, 32, seed=0)
-    checkpoint, file = tmp_path / "best.h5", tmp_path / "validation.json"
+    checkpoint, run = tmp_path / "best.h5", RunFolder(tmp_path)
 
     def frames(part):
         return dataset_frames(tmp_path / "data", part, (32, 32), 100, checkpoint)
 
-    rows = [[f"demo/demo_000000{n}", "group", 0.9] for n in (2, 5)]
-    rows.append(["other/demo_0000003", "group", 0.9])
-    file.write_text(json.dumps({"per_image": rows, "trained_on": True}))
+    def write(rows):
+        validation = Validation(0.5, 0.9, 0.9, per_image=rows, trained_on=True)
+        run.write_validation(validation)
+
+    rows = [(f"demo/demo_000000{n}", "group", 0.9) for n in (2, 5)]
+    rows.append(("other/demo_0000003", "group", 0.9))
+    write(rows)
     assert frames("validation").source == "demo (validation, trained on too)"
     expected = np.stack([demo.draw_frame(n, 32)[0] for n in (2, 5)])
     np.testing.assert_array_equal(frames("validation").images, expected)
     assert len(frames("train").images) == 6 and frames("train").source == "demo (train)"
 
-    file.write_text(json.dumps({"per_image": rows[2:], "trained_on": True}))
+    write(rows[2:])
     assert frames("validation").source == "demo (validation)"
     assert len(frames("validation").images) == 1  # a tenth of 8, rounded
-    file.write_text("[1")
-    with pytest.raises(UserError, match="validation.json: is damaged"):
+    run.validation.write_text("[1")
+    with pytest.raises(UserError, match="validation.json is damaged"):
         frames("train")
-
-
-def test_channel_order_and_range_are_inside_the_graph(tmp_path):
-    """A network that gives its first channel tells which channel it was fed."""
-    inputs = keras.Input((2, 2, 3))
-    network = keras.Model(inputs, inputs[..., :1])
-    frame = np.zeros((1, 2, 2, 3), np.uint8)
-    frame[..., 2] = 255  # blue
-    results = {}
-    for name in IMAGE_CONVENTIONS:
-        model = build_export_model(Checkpoint(network, name, (2, 2), tmp_path))
-        results[name] = float(np.asarray(model(frame)).mean())
-    assert results == {"lgps": -1.0, "pvtseg": 1.0}
 
 
 @pytest.mark.parametrize(
@@ -213,6 +228,22 @@ def test_user_mistakes(checkpoint, options, message):
         export(checkpoint, *options)
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--image_size", "5000", "64"], "must be at least 1 and at most 4096"),
+        (["--max_drop", "nan"], "must be at least -1 and at most 1, received nan"),
+        (["--max_difference", "-1"], "must be at least 0, received -1"),
+    ],
+)
+def test_numbers_out_of_range(flags, message, capsys):
+    with pytest.raises(SystemExit) as caught:
+        Export.parse_args(flags)
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
 def test_a_folder_that_is_no_saved_model_stays(checkpoint, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
@@ -223,7 +254,7 @@ def test_a_folder_that_is_no_saved_model_stays(checkpoint, tmp_path, monkeypatch
 
 def test_missing_package_names_the_install_command():
     with pytest.raises(UserError, match="pip install -r requirements-export.txt"):
-        runtimes.require("no_such_package")
+        require("no_such_package")
 
 
 def test_foreign_model_files(tmp_path):

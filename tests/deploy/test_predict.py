@@ -13,9 +13,9 @@ import pytest
 import Predict
 from cli.command import UserError
 from deploy import predict as prediction
-from deploy.pipeline import ahead
-from deploy.segment import Segmenter
+from deploy.segment import FrameSegmenter
 from deploy.sources import open_source
+from deploy.threads import ahead
 from tests.deploy.conftest import green_square
 
 FRAMES = 60
@@ -33,7 +33,9 @@ def video(tmp_path):
 
 
 def run(source, detector, out_dir):
-    summary = prediction.predict(open_source(str(source)), Segmenter(detector), out_dir)
+    summary = prediction.predict(
+        open_source(str(source)), FrameSegmenter(detector), out_dir
+    )
     with open(out_dir / "predictions.csv") as stream:
         return summary, list(csv.DictReader(stream))
 
@@ -150,8 +152,23 @@ def test_command_exit_codes(tmp_path, video, detector, monkeypatch, capsys):
     assert f"{FRAMES} frames" in capsys.readouterr().out
     video.write_bytes(video.read_bytes()[:-20_000])
     assert Predict.main(Predict.parse_args(arguments)) == 1
-    with pytest.raises(UserError, match="smooth"):
-        Predict.main(Predict.parse_args([*arguments, "--smooth", "1"]))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--smooth", "1"], "--smooth: must be at least 0 and below 1, received 1"),
+        (["--threshold", "0"], "--threshold: must be above 0 and below 1, received 0"),
+        (["--threads", "0"], "--threads: must be at least 1, received 0"),
+        (["--threads", "two"], "--threads: invalid int value: 'two'"),
+    ],
+)
+def test_numbers_out_of_range(flags, message, capsys):
+    with pytest.raises(SystemExit) as caught:
+        Predict.parse_args(["--source", "film.avi", *flags])
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
 
 
 @pytest.mark.parametrize("source", ["nowhere", "nowhere/*.png", "4217"])

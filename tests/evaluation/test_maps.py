@@ -5,12 +5,7 @@ import pytest
 import tensorflow as tf
 
 from cli.command import UserError
-from evaluation.maps import (
-    NetworkMaps,
-    average_flips,
-    network_function,
-    refine_by_crf,
-)
+from evaluation.maps import NetworkMaps, average_flips, refine_by_crf
 from models import build_model
 from models.checkpoints import load_checkpoint
 
@@ -30,7 +25,8 @@ def images():
 def test_padded_batches_equal_a_plain_call(
     checkpoint, images, make_case, make_case_set
 ):
-    plain = network_function(checkpoint)(tf.cast(images, tf.float32))[..., 0].numpy()
+    prepared = checkpoint.convention.prepare(images.astype("float32"))
+    plain = checkpoint.model(prepared)[..., 0].numpy()
     maps = NetworkMaps(checkpoint, batch_size=4)
     truth = np.zeros((32, 48))
     cases = [make_case(truth, truth, f"case{i}", image=x) for i, x in enumerate(images)]
@@ -48,21 +44,6 @@ def test_maps_that_are_not_finite_name_the_checkpoint(checkpoint, images):
     broken.model.layers[-1].bias.assign([np.nan])
     with pytest.raises(UserError, match="tiny.h5: its maps are not finite"):
         NetworkMaps(broken, batch_size=1).predict(images[:1])
-
-
-def test_input_is_prepared_as_the_model_wants(checkpoint):
-    seen = []
-
-    class Recorder:
-        convention = checkpoint.convention
-
-        @staticmethod
-        def model(inputs, training):
-            seen.append(inputs.numpy())
-            return inputs
-
-    network_function(Recorder)(tf.constant([[[[0.0, 127.5, 255.0]]]]))
-    np.testing.assert_allclose(seen[0], [[[[-1, 0, 1]]]], atol=1e-6)
 
 
 def test_flips_are_flipped_back():

@@ -1,5 +1,8 @@
 """How each model's input is prepared."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,7 +12,7 @@ from models import IMAGE_CONVENTIONS, MODEL_NAMES, build_model
 PIXEL = np.array([[[0.0, 127.5, 255.0]]], "float32")  # red 0, green half, blue full
 
 
-def test_every_model_has_a_spec():
+def test_every_model_has_a_convention():
     assert set(IMAGE_CONVENTIONS) == set(MODEL_NAMES) == {"lgps", "pvtseg"}
 
 
@@ -57,3 +60,11 @@ def test_legal_sizes():
 def test_unknown_model():
     with pytest.raises(ValueError, match="lgps, pvtseg. Received: name='unet'"):
         build_model("unet")
+
+
+def test_names_and_conventions_are_there_without_keras():
+    code = (
+        "import sys, models, models.run_folder, models.shipped;"
+        "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

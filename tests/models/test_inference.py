@@ -1,12 +1,20 @@
 """The inference rewrite computes what the generator computes."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from models import build_model
-from models.inference import build_inference_model, rational_gelu, replace_erf
+from models import IMAGE_CONVENTIONS, build_model
+from models.checkpoints import Checkpoint
+from models.inference import (
+    build_inference_model,
+    build_rgb_model,
+    rational_gelu,
+    replace_erf,
+)
 from models.pvt_v2 import exact_gelu
 
 
@@ -43,6 +51,32 @@ def test_no_batch_normalisation_is_left():
     rewritten = build_inference_model(build_model("lgps", (32, 32, 3)))
     # 1,084,961 without the BN's γ, β, mean and variance, and with the encoder's biases.
     assert rewritten.count_params() == 1_055_969
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+@pytest.mark.parametrize("rewrite", [True, False])
+def test_rgb_model_prepares_its_input(generator, dtype, rewrite):
+    images = np.random.default_rng(1).integers(0, 256, (2, 48, 32, 3)).astype(dtype)
+    expected = np.asarray(generator(images / np.float32(127.5) - 1))
+    checkpoint = Checkpoint(generator, "lgps", generator.input_shape[1:3], Path())
+    model = build_rgb_model(checkpoint, rewrite, dtype=dtype)
+    assert model.name == "lgps" and model.input.dtype == dtype
+    assert (model.count_params() < generator.count_params()) == rewrite
+    np.testing.assert_allclose(np.asarray(model(images)), expected, atol=1e-5)
+
+
+def test_channel_order_and_range_are_inside_the_graph():
+    """A network that gives its first channel tells which channel it was fed."""
+    inputs = keras.Input((2, 2, 3))
+    network = keras.Model(inputs, inputs[..., :1])
+    frame = np.zeros((1, 2, 2, 3), np.uint8)
+    frame[..., 2] = 255  # blue
+    results = {}
+    for name in IMAGE_CONVENTIONS:
+        checkpoint = Checkpoint(network, name, (2, 2), Path())
+        model = build_rgb_model(checkpoint, dtype="uint8")
+        results[name] = float(np.asarray(model(frame)).mean())
+    assert results == {"lgps": -1.0, "pvtseg": 1.0}
 
 
 def test_other_models_pass_unchanged():

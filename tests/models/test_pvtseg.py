@@ -11,7 +11,7 @@ import tensorflow as tf
 from data.demo import draw_frame
 from losses.pvtseg import PVTSegLoss
 from models import IMAGE_CONVENTIONS, build_model
-from models.pvtseg import AlignCornersUpSampling2D, FusedBatchNormalization
+from models.pvtseg import AlignCornersUpSampling2D
 from tools.check_parity import FIXTURE_SIZES, random_image, random_parameter
 from tools.convert_pth import convert
 
@@ -100,17 +100,6 @@ def test_mixed_precision_stays_finite_and_float32_outside():
         assert model.get_layer("c4_conv_0").compute_dtype == "float16"
     finally:
         keras.mixed_precision.set_global_policy(before)
-
-
-def test_fused_norm_is_the_keras_norm_with_unbiased_variance():
-    x = 3 * images(2, 4, 4, 5) + np.arange(5, dtype="float32")
-    fused = FusedBatchNormalization(momentum=0.9, epsilon=1e-5)
-    plain = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5)
-    assert np.allclose(fused(x, training=True), plain(x, training=True), atol=1e-5)
-    assert np.allclose(fused.moving_mean, plain.moving_mean, atol=1e-6)
-    # 0.9 of the initial 1, 0.1 of the batch's: n - 1 = 31 under the sum, not n = 32.
-    expected = 0.9 + 0.1 * x.reshape(32, 5).var(axis=0, ddof=1)
-    assert np.allclose(fused.moving_variance, expected, atol=1e-6)
 
 
 def test_align_corners_by_hand():

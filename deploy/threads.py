@@ -1,4 +1,4 @@
-"""Runs the stages of a pipeline at the same time, with flat memory."""
+"""Runs generators in threads of their own, with a few items in between."""
 
 import queue
 import threading

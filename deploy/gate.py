@@ -1,21 +1,24 @@
-"""The gate each exported file must pass: its own runtime against Keras, on frames."""
+"""Compares an exported file, run by its own runtime, with the Keras network.
 
-import json
+A file whose probabilities or Dice differ by more than is allowed is not kept.
+"""
+
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 
 import numpy as np
 
-from cli.command import UserError
 from data.arrays import load_prepared
 from data.demo import draw_frame
 from data.images import resize_image, resize_mask
-from data.samples import Samples, split_validation
-from training.options import DEFAULTS, VALIDATION_FILE
-from training.recipes import RECIPES
+from data.samples import SEED, VALIDATION_FRACTION, Samples, split_validation
+from metrics.confusion import count_pixels, dice_score
+from models.run_folder import RunFolder
 
 DEMO_FRAMES = 12
+THRESHOLD = 0.5  # of Dice
 
 
 @dataclass(frozen=True)
@@ -39,9 +42,10 @@ class Parity:
 
     Attributes:
         frames: number and source of the frames.
-        max_difference: largest difference of probability at any pixel.
-        keras_dice: pooled Dice of the Keras model.
-        exported_dice: pooled Dice of the exported model.
+        max_difference: largest difference of probability at any pixel; NaN where a
+            probability is not a number.
+        keras_dice: Dice of the Keras model, of the pixels of all frames together.
+        exported_dice: the same of the exported model.
     """
 
     frames: str
@@ -57,12 +61,36 @@ class Parity:
 
     @property
     def drop(self) -> float:
-        """Dice lost by the export; negative when it gained."""
+        """Dice that the export loses; negative when it gains."""
         return self.keras_dice - self.exported_dice
+
+    def problems(self, max_drop: float, max_difference: float | None) -> list[str]:
+        """Says what is wrong with the export.
+
+        Args:
+            max_drop: Dice it may lose.
+            max_difference: probability by which it may differ; None: by any.
+
+        Returns:
+            Reasons to refuse it; none when it passes.
+        """
+        problems = []
+        if isnan(self.max_difference):
+            problems.append("some of its probabilities are not numbers")
+        elif max_difference is not None and self.max_difference > max_difference:
+            problems.append(
+                f"it differs from Keras by {self.max_difference:.1e}, more than "
+                f"--max_difference {max_difference:g}"
+            )
+        if self.drop > max_drop:
+            problems.append(
+                f"Dice drops by {self.drop:.4f}, more than --max_drop {max_drop:g}"
+            )
+        return problems
 
 
 def demo_frames(size: tuple[int, int]) -> Frames:
-    """Frames drawn by code, for when no dataset is at hand."""
+    """Draws frames of size `(H, W)` by code, for when no dataset is at hand."""
     images, masks = zip(*(draw_frame(n, size) for n in range(DEMO_FRAMES)), strict=True)
     return Frames("drawn demo frames", np.stack(images), np.stack(masks))
 
@@ -74,7 +102,7 @@ def dataset_frames(
     count: int,
     model_path: Path | None = None,
 ) -> Frames:
-    """Up to `count` frames of a prepared dataset, evenly spread over it.
+    """Reads up to `count` frames of a prepared dataset, evenly spread over it.
 
     Args:
         path: the prepared dataset.
@@ -83,6 +111,10 @@ def dataset_frames(
         size: `(H, W)` in pixels.
         count: most frames to take.
         model_path: the checkpoint; not needed for `"test"`.
+
+    Raises:
+        UserError: the dataset, or `validation.json` beside the checkpoint, cannot be
+            read.
     """
     prepared = load_prepared(path, "test" if part == "test" else "train")
     samples = Samples([prepared])
@@ -103,23 +135,20 @@ def dataset_frames(
 
 
 def _divide(samples: Samples, model_path: Path) -> tuple[Samples, Samples, bool]:
-    """Training part, validation part, and whether the latter was trained on too.
+    """Divides samples as the run of a checkpoint did.
 
-    `validation.json` beside the checkpoint names the second; when it names none of
-    these samples, or all, the part is drawn as `train.py` does by default.
+    Returns:
+        Training part, validation part, and whether the latter was trained on too.
+        `validation.json` beside the checkpoint names the second; when it names none
+        of these samples, or all, the part is drawn as `train.py` does by default.
     """
-    file = model_path.with_name(VALIDATION_FILE)
-    try:
-        saved = json.loads(file.read_text()) if file.is_file() else {}
-        named = {name for name, *_ in saved.get("per_image", [])}
-    except (ValueError, TypeError, AttributeError):
-        raise UserError(f"{file}: is damaged; move it away to do without") from None
+    saved = RunFolder.of_checkpoint(model_path).read_validation()
+    named = {name for name, *_ in saved.per_image} if saved else ()
     chosen = np.array([name in named for name in samples.names])
     if not chosen.any() or chosen.all():
-        seed = RECIPES["lgps"].seed
-        return *split_validation(samples, DEFAULTS["val_fraction"], seed), False
+        return *split_validation(samples, VALIDATION_FRACTION, SEED), False
     parts = (samples.subset(np.flatnonzero(side)) for side in (~chosen, chosen))
-    return *parts, bool(saved.get("trained_on"))
+    return *parts, saved.trained_on
 
 
 def measure_parity(
@@ -132,15 +161,16 @@ def measure_parity(
         exported: `(H, W, 3)` uint8 RGB → `(H, W)` probabilities.
         frames: the N frames.
     """
-    largest = 0.0
-    overlaps, totals = np.zeros(2), np.zeros(2)
+    differences = []
+    counts = np.zeros((2, 4), np.int64)
     for image, mask, keras_map in zip(
         frames.images, frames.masks, keras_maps, strict=True
     ):
-        maps = np.stack([keras_map, exported(image)])
-        largest = max(largest, float(np.abs(maps[0] - maps[1]).max()))
-        found = maps > 0.5
-        overlaps += (found & (mask > 0)).sum((1, 2))
-        totals += found.sum((1, 2)) + mask.sum()
-    dice = np.divide(2 * overlaps, totals, out=np.ones(2), where=totals > 0)
-    return Parity(f"{len(frames.images)} frames of {frames.source}", largest, *dice)
+        maps = keras_map, exported(image)
+        differences.append(np.abs(maps[0] - maps[1]).max())
+        counts += [count_pixels(mask, map_ > THRESHOLD) for map_ in maps]
+    return Parity(
+        f"{len(frames.images)} frames of {frames.source}",
+        float(np.max(differences)),
+        *dice_score(counts).tolist(),
+    )

@@ -1,4 +1,4 @@
-"""What Export.py does: export aside, compare with Keras, move into place."""
+"""Runs an export: writes a file, compares it with Keras, moves it into place."""
 
 import argparse
 import shutil
@@ -11,13 +11,15 @@ import keras
 import numpy as np
 
 from cli.command import UserError
-from deploy.card import file_hash, model_files, write_card
-from deploy.export import FORMATS, build_export_model, check_format, write_model
-from deploy.parity import Parity, dataset_frames, demo_frames, measure_parity
+from cli.files import make_folder
+from deploy.card import file_hash, write_card
+from deploy.export import write_model
+from deploy.formats import FORMATS, check_format, model_files
+from deploy.gate import dataset_frames, demo_frames, measure_parity
 from deploy.quantise import write_int8
 from deploy.runtimes import Runtime, available_cores, load_runtime
 from models.checkpoints import Checkpoint, load_checkpoint
-from models.inference import replace_erf
+from models.inference import build_rgb_model, replace_erf
 
 CALIBRATION_FRAMES = 150
 COMPARED_FRAMES = 200
@@ -26,29 +28,31 @@ TIMED_SECONDS = 10.0  # enough for a slow model
 
 
 def export_checkpoint(args: argparse.Namespace) -> int:
-    """Runs Export.py's options; returns the exit code."""
+    """Runs Export.py.
+
+    Args:
+        args: its options.
+
+    Returns:
+        The exit code: 1 when the export differs from Keras and is deleted.
+
+    Raises:
+        UserError: for options, a checkpoint or a dataset that cannot be used.
+    """
     check_format(args.format)
     size = tuple(args.image_size) if args.image_size else None
     checkpoint = load_checkpoint(args.model_path, image_size=size)
     size = checkpoint.image_size
-    out = args.out or _default_path(args)
-    if out.suffix != FORMATS[args.format][0]:
-        raise UserError(
-            f"--out {out} must end in {FORMATS[args.format][0] or 'no suffix'}"
-        )
-    is_saved_model = (out / "saved_model.pb").is_file()
-    if out.name in ("", "..") or (out.is_dir() and not is_saved_model):
-        raise UserError(f"--out {out} is a folder but no SavedModel to be replaced")
+    out = _output_path(args)
     if args.data_path:
         frames = dataset_frames(
             args.data_path, "validation", size, COMPARED_FRAMES, checkpoint.path
         )
     else:
         frames = demo_frames(size)
-    precision = "int8" if args.int8 else "float32"
     maps = keras_maps(checkpoint, frames.images)  # before the model may be changed
     model = _build(checkpoint, args)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=out.parent) as folder:
         # Its name is final already: OpenVINO's .xml names its .bin.
         staged = Path(folder) / out.name
@@ -64,9 +68,9 @@ def export_checkpoint(args: argparse.Namespace) -> int:
 
         runtime = load_runtime(staged)
         parity = measure_parity(maps, runtime, frames)
-        print(f"{precision}: {parity}")
-        problems = _judge(parity, args)
-        if problems:
+        print(f"{'int8' if args.int8 else 'float32'}: {parity}")
+        max_difference = None if args.int8 else args.max_difference
+        if problems := parity.problems(args.max_drop, max_difference):
             print(f"the export to {out} is deleted: {'; '.join(problems)}")
             return 1
         milliseconds = median_ms(runtime, frames.images)
@@ -74,7 +78,7 @@ def export_checkpoint(args: argparse.Namespace) -> int:
     facts = {
         "model": checkpoint.name,
         "format": args.format,
-        "precision": precision,
+        "precision": "int8" if args.int8 else "float32",
         "source": checkpoint.path.name,
         "source_sha256": file_hash(checkpoint.path),
         "parameters": checkpoint.model.count_params(),
@@ -96,7 +100,7 @@ def export_checkpoint(args: argparse.Namespace) -> int:
 
 
 def keras_maps(checkpoint: Checkpoint, images: np.ndarray) -> np.ndarray:
-    """What the checkpoint itself gives, not rewritten.
+    """Predicts with the checkpoint itself, not rewritten for inference.
 
     Args:
         checkpoint: the network.
@@ -105,12 +109,12 @@ def keras_maps(checkpoint: Checkpoint, images: np.ndarray) -> np.ndarray:
     Returns:
         `(N, H, W)` float32 probabilities.
     """
-    model = build_export_model(checkpoint, rewrite=False)
+    model = build_rgb_model(checkpoint, rewrite=False, dtype="uint8")
     return model.predict(images, batch_size=1, verbose=0)[..., 0]
 
 
 def median_ms(runtime: Runtime, images: np.ndarray) -> float:
-    """Median time of one frame after warm-up, in milliseconds."""
+    """Measures the median time of one frame after warm-up, in milliseconds."""
     times: list[float] = []
     for index in range(TIMED_FRAMES + 5):
         if len(times) > 10 and sum(times) > TIMED_SECONDS:
@@ -121,36 +125,30 @@ def median_ms(runtime: Runtime, images: np.ndarray) -> float:
     return 1e3 * float(np.median(times[5:]))
 
 
-def _default_path(args: argparse.Namespace) -> Path:
-    """Beside the checkpoint, named after it, the precision and the format."""
+def _output_path(args: argparse.Namespace) -> Path:
+    """The file or folder to write; by default beside the checkpoint.
+
+    The default is named after the checkpoint, the precision and the format.
+    """
+    suffix = FORMATS[args.format].suffix
     stem = args.model_path.stem + ("_int8" if args.int8 else "")
-    suffix = FORMATS[args.format][0] or "_saved_model"
-    return args.model_path.with_name(stem + suffix)
+    out = args.out or args.model_path.with_name(stem + (suffix or "_saved_model"))
+    if out.suffix != suffix:
+        raise UserError(f"--out {out} must end in {suffix or 'no suffix'}")
+    is_saved_model = (out / "saved_model.pb").is_file()
+    if out.name in ("", "..") or (out.is_dir() and not is_saved_model):
+        raise UserError(f"--out {out} is a folder but no SavedModel to be replaced")
+    return out
 
 
 def _build(checkpoint: Checkpoint, args: argparse.Namespace) -> keras.Model:
-    """What is exported; for LiteRT, a checkpoint changed in place."""
+    """The model to export; for LiteRT, the checkpoint is changed in place."""
     batch_size = None if "batch" in args.dynamic else 1
     if "size" in args.dynamic:
         checkpoint = load_checkpoint(checkpoint.path, checkpoint.name, (None, None))
     if args.format == "litert":
         replace_erf(checkpoint.model)
-    return build_export_model(checkpoint, batch_size)
-
-
-def _judge(parity: Parity, args: argparse.Namespace) -> list[str]:
-    """What is wrong with an export; empty when it passes."""
-    problems = []
-    if not args.int8 and not parity.max_difference <= args.max_difference:
-        problems.append(
-            f"it differs from Keras by {parity.max_difference:.1e}, more than "
-            f"--max_difference {args.max_difference:g}"
-        )
-    if not parity.drop <= args.max_drop:
-        problems.append(
-            f"Dice drops by {parity.drop:.4f}, more than --max_drop {args.max_drop:g}"
-        )
-    return problems
+    return build_rgb_model(checkpoint, batch_size=batch_size, dtype="uint8")
 
 
 def _move_into_place(staged: Path, out: Path) -> None:
