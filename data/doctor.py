@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "doctor"
-SIZE_BINS = (100**2, 200**2)  # PolypGen's: small, medium, large polyps, in pixels
 MOST_LINES = 20
 
 
@@ -121,6 +120,8 @@ def describe(examination: Examination) -> list[str]:
     """Describes one dataset in lines of text, without its faults."""
     import numpy as np
 
+    from metrics.polyp_size import size_bin
+
     found = examination.inspections
     lines = [examination.dataset.describe()]
     if not found:
@@ -142,12 +143,11 @@ def describe(examination: Examination) -> list[str]:
     if polyps:
         share = np.array([one.polyp_share for one in polyps])
         low, middle, high = np.percentile(share, (5, 50, 95))
-        bins = np.digitize([one.polyp_pixels for one in polyps], SIZE_BINS, right=True)
-        small, medium, large = np.bincount(bins, minlength=3)
+        bins = Counter(size_bin(one.polyp_pixels) for one in polyps)
         lines.append(
             f"foreground: median {middle:.1%} of the image, 90 % of them within"
-            f" {low:.1%} to {high:.1%}; {small} small (up to 100x100 pixels),"
-            f" {medium} medium (200x200), {large} large"
+            f" {low:.1%} to {high:.1%}; {bins['small']} small (up to 100x100"
+            f" pixels), {bins['medium']} medium (200x200), {bins['large']} large"
         )
     return lines + _similar_within(found)
 

@@ -72,7 +72,7 @@ class ArrayWriter:
 
     def write(self, pixels: np.ndarray) -> None:
         """Writes the next part of the array, uint8."""
-        content = pixels.tobytes()
+        content = np.ascontiguousarray(pixels)
         self._digest.update(content)
         self._stream.write(content)
 

@@ -27,8 +27,8 @@ from cli.command import UserError, command_parser, run_command
 from cli.files import write_text
 from cli.ranges import AT_LEAST_ONE, number
 from data.storage import read_manifest
-from evaluation.analysis.slices import SIZE_BINS
 from evaluation.analysis.statistics import INTERVAL, cluster_weights
+from metrics.polyp_size import SIZE_BINS
 from models.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -7,19 +7,7 @@ import numpy as np
 from evaluation.analysis.statistics import INTERVAL, cluster_weights
 from evaluation.scoring import SetScores
 from metrics.calibration import expected_calibration_error
-
-NO_POLYP = "none"
-# PolypGen's bins of a polyp's size: the largest area, in pixels of the original image.
-SIZE_BINS = {"small": 100**2, "medium": 200**2, "large": np.inf}
-
-
-def size_bin(polyp_pixels: float) -> str:
-    """Names the bin of an area: `NO_POLYP` for 0, "" for NaN, as it is unknown."""
-    if np.isnan(polyp_pixels):
-        return ""
-    if polyp_pixels == 0:
-        return NO_POLYP
-    return next(name for name, most in SIZE_BINS.items() if polyp_pixels <= most)
+from metrics.polyp_size import SIZE_BINS, size_bin
 
 
 def _size_title(name: str) -> str:

@@ -14,7 +14,6 @@ import numpy as np
 
 from cli.command import UserError
 from cli.files import write_text
-from evaluation.analysis.slices import NO_POLYP, SIZE_BINS, size_bin
 from evaluation.cases import Case
 from evaluation.report.anchors import find_anchors
 from evaluation.report.panels import draw_panels
@@ -26,6 +25,7 @@ from evaluation.report.plots import (
 )
 from evaluation.report.tables import format_interval, format_score, format_share
 from evaluation.scoring import SetScores
+from metrics.polyp_size import NO_POLYP, SIZE_BINS, size_bin
 
 ASSETS = Path(__file__).parent / "assets"
 PICTURES = "cases"

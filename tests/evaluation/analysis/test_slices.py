@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evaluation.analysis.slices import frame_findings, size_bin, slice_scores
+from evaluation.analysis.slices import frame_findings, slice_scores
 from evaluation.protocols import build_protocols
 from evaluation.scoring import score_cases
 
@@ -32,13 +32,6 @@ def scores(make_case):
         make_case(frame(), frame((5, 5, 9, 9)), "d", centre="C2", **size),
     ]
     return score_cases(cases, build_protocols(["pvtseg"]))
-
-
-def test_size_bins():
-    sizes = [0, 1, 100**2, 100**2 + 1, 200**2, 200**2 + 1, np.nan]
-    assert [size_bin(size) for size in sizes] == [
-        "none", "small", "small", "medium", "medium", "large", "",
-    ]  # fmt: skip
 
 
 def test_slices(scores):
