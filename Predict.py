@@ -6,7 +6,8 @@
 
 Writes masks and overlays at the original size and predictions.csv (per frame: polyp
 found, count, boxes, area, max probability, ms) into results/predictions/<source>.
-What is read until a fault is kept; the exit code is then 1. Not a medical device.
+When a source cannot be read to its end, the results so far are kept and the exit code
+is 1. Not a medical device.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""Loads `.h5` checkpoints, our own and the published ones, without trusting them.
+"""Loads and saves `.h5` checkpoints; reads those of the published code, too.
 
-The architecture in the file is read as JSON and only *recognised*: the network is
-built by this project's code and takes nothing but arrays from the file. So nothing
-in a checkpoint is ever run, and a checkpoint fits any legal input size.
+A file need not be trusted. Its architecture is read as JSON and only recognised: the
+network is built by this project's code and takes nothing but arrays from the file. So
+no code of a checkpoint is ever run, and a checkpoint can be loaded at any legal size.
 """
 
 import json
@@ -27,7 +27,7 @@ LONGEST_REASON = 200  # characters quoted from a file in an error message
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A loaded network and what is known about it.
+    """A loaded network, its name, its input size and its file.
 
     Attributes:
         model: the network; `(B, H, W, 3)` in its own convention → `(B, H, W, 1)`.
@@ -98,23 +98,23 @@ def _load(path: Path, name: str | None, image_size) -> Checkpoint:
 
 
 def _one_line(text: object) -> str:
-    """The first line of a message that may quote the file, safe to print."""
+    """Returns the first line of a message that may quote the file, safe to print."""
     first = (str(text).splitlines() or [""])[0]
     return "".join(c if c.isprintable() else "?" for c in first)[:LONGEST_REASON]
 
 
 def save_checkpoint(model: keras.Model, path: str | Path) -> None:
-    """Saves a whole model as `.h5`, so that a kill never leaves half a file.
+    """Saves a whole model as `.h5`, the whole file or none.
 
     Args:
         model: one of this project's networks.
         path: the `.h5` file; replaced when it exists.
     """
     path = Path(path)
-    # Keras advises its newer format at each save; .h5 is what published code reads.
+    # Keras recommends its newer format at each save, but published code reads .h5.
     logging.getLogger("absl").setLevel(logging.ERROR)
-    # It files a nested model's trainable weights first: frozen layers would move them
-    # away from where they are looked for.
+    # Keras saves the trainable weights of a nested model first, so frozen layers would
+    # change the order by which weights are matched when the file is loaded.
     frozen = [layer for layer in model._flatten_layers() if not layer.trainable]
     for layer in frozen:
         layer.trainable = True
@@ -166,7 +166,7 @@ def _layer_names(config: dict[str, Any]) -> set[str]:
 
 
 def _recognise(config: dict[str, Any], path: Path) -> tuple[str, dict[str, bool | str]]:
-    """Tells which model, with which options, an architecture describes."""
+    """Finds the model's name and options that an architecture describes."""
     names = _layer_names(config)
     if LGPS_ENCODER_LAYER in names:
         classes = {layer.get("class_name") for layer in _layers(config)}
@@ -178,7 +178,7 @@ def _recognise(config: dict[str, Any], path: Path) -> tuple[str, dict[str, bool 
 
 
 def _stored_size(config: dict[str, Any]) -> tuple[int, int] | None:
-    """Height and width of the first input layer, where they are fixed."""
+    """Reads height and width of the first input layer, where they are fixed."""
     for layer in _layers(config):
         if layer.get("class_name") == "InputLayer":
             height, width = layer["config"]["batch_shape"][1:3]
@@ -209,10 +209,10 @@ def _flatten(model: keras.Model) -> Iterator[keras.layers.Layer]:
 
 
 def _check_arrays(path: Path, model: keras.Model) -> None:
-    """Checks what the file would make Keras read, before anything is read.
+    """Checks the arrays of a file before any is read.
 
-    Every array must lie whole in this file: nothing is followed to another file, and
-    nothing can take more memory than the file is long.
+    Every array must be stored completely in this file. So no other file is read, and
+    no more memory is taken than the file is long.
     """
     links, sizes = [], []
 

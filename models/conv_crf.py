@@ -1,4 +1,4 @@
-"""ConvCRF: mean-field inference whose messages stay in a small window.
+"""ConvCRF: mean-field inference in which only near pixels exchange messages.
 
 Reference: Teichmann and Cipolla, "Convolutional CRFs for Semantic Segmentation",
 arXiv 1805.04777. The defaults are those the authors give.
@@ -13,7 +13,7 @@ MIN_KERNEL_SUM = 1e-6
 
 @keras.saving.register_keras_serializable(package="polyp")
 class MeanFieldCRF(keras.layers.Layer):
-    """Refines one-channel logits so that alike neighbouring pixels agree.
+    """Refines one-channel logits, so that near pixels of like colour get like values.
 
     Two classes, background and foreground, with the unary term of the given logits
     `z`. Each iteration computes, with p the position and c the colour of a pixel,

@@ -18,9 +18,10 @@ def build_discriminator(
 
     With `crf="published"`, five strided convolutions are followed by four
     "ConvCRF" layers that are 3×3 convolutions with a sigmoid, and by one more
-    sigmoid. Chained like that the output stays within about (0.5, 0.73): it cannot
-    say "fake" (0). With `crf="meanfield"` the patch scores are refined by the real
-    ConvCRF, guided by the image, and given as logits.
+    sigmoid. Because of the chained sigmoids the output stays within about
+    (0.5, 0.73) and never reaches 0, the label of a prediction. With
+    `crf="meanfield"` the patch scores are refined by the real ConvCRF, guided by the
+    image, and returned as logits.
 
     Args:
         input_shape: `(H, W, 3)` of the image, in the generator's convention.

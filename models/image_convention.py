@@ -1,7 +1,7 @@
-"""The one place that says how each model's input is prepared.
+"""Says how each model's input is prepared: channel order, range, legal sizes.
 
-Training, evaluation and export all take their images through these specs, so a
-model cannot be fed another model's channel order or range.
+Training, evaluation and export all use these conventions, so that no model gets
+images in the channel order or range of another.
 """
 
 from dataclasses import dataclass

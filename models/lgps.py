@@ -1,8 +1,8 @@
-"""LGPS generator: MobileNetV2 encoder, residual SE decoder, 1.07 M parameters.
+"""Builds the LGPS generator: a MobileNetV2 encoder and a residual SE decoder.
 
-Built from standard Keras layers in the published topology and creation order, so
-that whole-model `.h5` files load in both directions (legacy HDF5 files match
-layers by order, not by name).
+It consists of standard Keras layers in the published topology and creation order, so
+that whole-model `.h5` files load in both directions: legacy HDF5 files match layers by
+order, not by name.
 """
 
 import warnings
@@ -166,7 +166,7 @@ def upsample(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
 def residual_se_block(
     x: keras.KerasTensor, filters: int, name: str, use_se: bool = True
 ) -> keras.KerasTensor:
-    """Residual block with squeeze-and-excitation ("ReSE").
+    """Adds a residual block with squeeze-and-excitation ("ReSE").
 
     Args:
         x: `(B, H, W, C)`.

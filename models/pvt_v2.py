@@ -1,4 +1,4 @@
-"""PVTv2, the pyramid vision transformer encoder, variants b0–b5 (arXiv 2106.13797).
+"""Builds PVTv2, the pyramid vision transformer encoder, b0–b5 (arXiv 2106.13797).
 
 Feature maps stay `(B, H, W, C)` from end to end, so any height and width divisible
 by 32 works, square or not, fixed or dynamic. A layer's name is the published
@@ -25,7 +25,7 @@ SQRT_HALF = 0.5**0.5
 
 @dataclass(frozen=True)
 class PVTv2Config:
-    """Sizes that set one variant apart, one entry per stage.
+    """Sizes of one variant, one entry per stage.
 
     Attributes:
         dims: channels.
@@ -159,7 +159,7 @@ def _count_weights(path: Path) -> int:
 def patch_embedding(
     x: keras.KerasTensor, dim: int, first: bool, name: str
 ) -> keras.KerasTensor:
-    """Overlapping patches: 7×7 stride 4 for the first stage, 3×3 stride 2 after.
+    """Embeds overlapping patches: 7×7 stride 4 in the first stage, 3×3 stride 2 after.
 
     Args:
         x: `(B, H, W, C)`.
@@ -171,7 +171,7 @@ def patch_embedding(
         `(B, H/4, W/4, dim)` for the first stage, else `(B, H/2, W/2, dim)`.
     """
     kernel, stride = (7, 4) if first else (3, 2)
-    # PyTorch pads both sides alike; "same" would pad a stride-2 conv on one side.
+    # PyTorch pads both sides equally; "same" would pad a stride-2 conv on one side.
     x = keras.layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
     x = convolution(dim, kernel, stride, name=f"{name}_proj")(x)
     return layer_norm(f"{name}_norm", TORCH_NORM_EPSILON)(x)
@@ -185,7 +185,7 @@ def transformer_block(
     drop_path: float,
     name: str,
 ) -> keras.KerasTensor:
-    """Pre-norm attention and MLP, each with a residual connection.
+    """Adds attention and an MLP, each normalised before and with a residual connection.
 
     Args:
         x: `(B, H, W, C)`.
@@ -242,7 +242,7 @@ def attention(
 
 
 def mlp(x: keras.KerasTensor, hidden: int, name: str) -> keras.KerasTensor:
-    """Two dense layers around a 3×3 depthwise convolution, which tells positions.
+    """Two dense layers around a 3×3 depthwise convolution, which encodes position.
 
     Args:
         x: `(B, H, W, C)`, normalised.

@@ -1,4 +1,4 @@
-"""PVTSeg: a PVTv2 encoder and a residual decoder of 64 channels.
+"""Builds PVTSeg: a PVTv2 encoder and a residual decoder of 64 channels.
 
 Layer names are the published PyTorch module paths with dots written as underscores,
 as in `models/pvt_v2.py`.
@@ -63,7 +63,7 @@ def build_pvtseg(
 
 
 def residual_block(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    """Two 3×3 convolutions beside a 1×1 shortcut, ReLU after their sum.
+    """Adds two 3×3 convolutions beside a 1×1 shortcut, and ReLU after their sum.
 
     Args:
         x: `(B, H, W, C)`.
@@ -82,10 +82,17 @@ def residual_block(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
 def conv_norm(
     x: keras.KerasTensor, kernel: int, name: str, index: int, relu: bool = False
 ) -> keras.KerasTensor:
-    """Convolution to 64 channels and batch normalisation, then ReLU on request.
+    """Adds a convolution to 64 channels and batch normalisation, then ReLU on request.
 
-    `index` is the convolution's place in its PyTorch `Sequential`; the normalisation's
-    is the next one.
+    Args:
+        x: `(B, H, W, C)`.
+        kernel: side of the convolution's kernel.
+        name: the PyTorch `Sequential`'s name, with underscores.
+        index: the convolution's place in it; the normalisation's is the next one.
+        relu: whether a ReLU follows.
+
+    Returns:
+        `(B, H, W, 64)`.
     """
     x = keras.layers.Conv2D(
         DECODER_CHANNELS, kernel, padding="same", name=f"{name}_{index}"

@@ -246,7 +246,7 @@ def test_lambda_never_runs(copy, nested):
     code = f"lambda x: (__import__('pathlib').Path({str(marker)!r}).touch(), x)[1]"
     payload = keras.layers.serialize(keras.layers.Lambda(eval(code), name="harmless"))
     text = json.dumps(payload)
-    # It is a real weapon: deserialised without Keras's safe mode, it goes off.
+    # The code is harmful: deserialised without Keras's safe mode, it runs.
     keras.saving.deserialize_keras_object(json.loads(text), safe_mode=False)(
         np.zeros(1)
     )
