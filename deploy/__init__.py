@@ -3,3 +3,8 @@
 Nothing here is needed to train or to score, and the runtimes are optional
 (`pip install -r requirements-export.txt`).
 """
+
+from deploy.segment import Finding
+from deploy.segmenter import Segmenter, load_segmenter
+
+__all__ = ["Finding", "Segmenter", "load_segmenter"]
