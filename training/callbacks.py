@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from cli.command import UserError
 from cli.files import replacing
-from models.checkpoints import save_checkpoint
+from models.checkpoints import Checkpoint, save_checkpoint
+from models.inference import build_rgb_model
 from models.run_folder import RunFolder
 from training.figures import Sample, draw_curves, draw_samples
 from training.options import TrainingOptions
@@ -173,26 +174,31 @@ class ValidationPictures(keras.callbacks.Callback):
     Args:
         run: the run's folder.
         samples: what to draw, at the size they are validated at.
-        prepare: RGB images, 0–255 → the network's input.
+        model_name: `"lgps"` or `"pvtseg"`.
     """
 
-    def __init__(self, run: RunFolder, samples: list[Sample], prepare):
+    def __init__(self, run: RunFolder, samples: list[Sample], model_name: str):
         super().__init__()
         self.run = run
         self.samples = samples
-        images = np.stack([image for image, _ in samples]).astype(np.float32)
-        self.inputs = tf.constant(prepare(images))
+        self.model_name = model_name
+        self.images = np.stack([image for image, _ in samples]).astype(np.float32)
         self._forward = None
 
     def on_train_begin(self, logs=None):
         if self._forward is None:
-            self._forward = tf.function(lambda x: self.model.network(x, training=False))
+            size = self.images.shape[1:3]
+            trained = Checkpoint(
+                self.model.network, self.model_name, size, self.run.best
+            )
+            # Not rewritten, so that it follows the weights as they are trained.
+            self._forward = tf.function(build_rgb_model(trained, rewrite=False))
             self._writer = tf.summary.create_file_writer(
                 str(self.run.tensorboard / "samples")
             )
 
     def on_epoch_end(self, epoch, logs=None):
-        maps = self._forward(self.inputs).numpy()[..., 0]
+        maps = self._forward(self.images).numpy()[..., 0]
         picture = draw_samples(self.samples, maps)
         with replacing(self.run.samples) as partial:
             cv2.imwrite(str(partial), picture[..., ::-1])

@@ -180,7 +180,7 @@ def make_callbacks(
             ValidationPictures(
                 run,
                 [(image, mask[..., 0]) for image, mask in samples],
-                IMAGE_CONVENTIONS[options.model].prepare,
+                options.model,
             ),
             keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
         ]

@@ -6,6 +6,7 @@ import tensorflow as tf
 from data.pipeline import evaluation_dataset
 from data.samples import Samples
 from models.checkpoints import Checkpoint
+from models.inference import build_rgb_model
 from models.run_folder import Validation
 from training.metrics import THRESHOLD, per_image_dice
 
@@ -26,9 +27,9 @@ def choose_threshold(
         The threshold, its mean Dice, and each image's Dice at 0.5.
     """
     dataset = evaluation_dataset(
-        samples, checkpoint.convention.prepare, checkpoint.image_size, batch_size
+        samples, lambda images: images, checkpoint.image_size, batch_size
     )
-    forward = tf.function(lambda images: checkpoint.model(images, training=False))
+    forward = tf.function(build_rgb_model(checkpoint), reduce_retracing=True)
     rows = []  # (B, thresholds) of each batch
     for images, masks in dataset:
         maps = forward(images)
