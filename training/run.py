@@ -1,6 +1,6 @@
 """One training run, from prepared datasets to a folder with a scored checkpoint."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 
 import keras
@@ -100,11 +100,13 @@ def train(
     for stage, first, end in stages:
         if done >= end:
             continue
-        begin_stage(
-            callbacks,
-            stage.average_at_end,
-            recalibration_images(train_samples, size, stage, options),
-        )
+        for callback in callbacks:  # what differs from stage to stage
+            if isinstance(callback, AveragedWeights):
+                callback.replace_at_end = stage.average_at_end
+            if isinstance(callback, BatchNormRecalibration):
+                callback.images = recalibration_images(
+                    train_samples, size, stage, options
+                )
         sizes = stage.image_sizes if options.stages else {size: 1.0}
         first = max(done, first)
         trainer.fit(
@@ -185,25 +187,6 @@ def make_callbacks(
             keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
         ]
     return [*callbacks, log], log
-
-
-def begin_stage(
-    callbacks: Sequence[keras.callbacks.Callback],
-    average_at_end: bool,
-    images: tf.data.Dataset,
-) -> None:
-    """Tells the callbacks what differs from stage to stage.
-
-    Args:
-        callbacks: the run's.
-        average_at_end: of the stage.
-        images: the statistics of batch normalisation are re-estimated over them.
-    """
-    for callback in callbacks:
-        if isinstance(callback, AveragedWeights):
-            callback.replace_at_end = average_at_end
-        if isinstance(callback, BatchNormRecalibration):
-            callback.images = images
 
 
 def training_batches(
