@@ -102,6 +102,8 @@ def _serve(pipe: Connection, make_tasks: Callable[..., Tasks], details: tuple) -
             pipe.send(getattr(tasks, task)(*arguments))
     except (EOFError, ConnectionError, KeyboardInterrupt):
         pass  # the benchmark was stopped, and says so itself
+    except UserError as error:
+        pipe.send(error)
     except Exception as error:
         reason = traceback.format_exception_only(error)[-1].strip().splitlines()[0]
         pipe.send(RuntimeError(reason))

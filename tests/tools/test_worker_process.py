@@ -13,6 +13,8 @@ class Sums(Tasks):
     """Adds to a number; ends or hangs when asked to."""
 
     def __init__(self, first: int):
+        if first == 0:
+            raise UserError("nothing to add to")
         self.first = first + 0  # a TypeError for anything but a number
 
     def plus(self, second: int) -> int:
@@ -47,6 +49,8 @@ def test_it_answers_one_task_after_the_other(start):
 def test_a_failure_is_one_line_that_names_the_process(start):
     with pytest.raises(UserError, match=r"^sums: TypeError: [^\n]*$"):
         start("two").start()
+    with pytest.raises(UserError, match="^sums: nothing to add to$"):
+        start(0).start()
     worker = start(2)
     worker.start()
     with pytest.raises(UserError, match="^sums: AttributeError: .*minus"):
