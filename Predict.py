@@ -3,6 +3,7 @@
     python Predict.py --source photos/ --model_path runs/lgps/best.h5
     python Predict.py --source colonoscopy.mp4 --model_path best.xml --smooth 0.6
     python Predict.py --source 0 --model_path best.xml --show
+    python Predict.py --source rtsp://10.0.0.5/endoscope --reconnect 30
 
 Writes masks and overlays at the original size and predictions.csv (per frame: polyp
 found, count, boxes, area, max probability, ms) into results/predictions/<source>.
@@ -26,7 +27,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--source",
         required=True,
-        help="image, folder, video file, camera number or quoted glob",
+        help="image, folder, quoted glob, video file, camera (number or /dev/video0) or"
+        " stream (rtsp://, rtmp://, http://, https://)",
+    )
+    parser.add_argument(
+        "--reconnect",
+        type=number(float),
+        default=0.0,
+        metavar="SECONDS",
+        help="for cameras and streams: how long to try again after one breaks off;"
+        " default: %(default)s, which ends the run",
     )
     parser.add_argument(
         "--model_path",
@@ -64,13 +74,17 @@ def main(args: argparse.Namespace) -> int:
     from deploy.predict import has_display, predict
     from deploy.runtimes import available_cores, load_runtime
     from deploy.segment import FrameSegmenter
-    from deploy.sources import Video, open_source
+    from deploy.sources import open_source
 
     # The pipeline's stages already fill the cores, and wait for Python's lock less.
     cv2.setNumThreads(1)
     sys.setswitchinterval(5e-4)
-    source = open_source(args.source)
-    if args.smooth and not isinstance(source, Video):
+    source = open_source(args.source, args.reconnect)
+    if args.reconnect and not source.is_live:
+        raise UserError(
+            "--reconnect is for cameras and streams; files do not break off"
+        )
+    if args.smooth and not source.is_video:
         raise UserError("--smooth is for videos and cameras; pictures are independent")
     if args.model_path.suffix == ".h5" or args.model_path.is_dir():
         quiet_tensorflow()
@@ -80,7 +94,7 @@ def main(args: argparse.Namespace) -> int:
     threads = args.threads or max(1, available_cores() - 1)
     runtime = load_runtime(args.model_path, threads)
     segmenter = FrameSegmenter(
-        runtime, args.threshold, args.smooth, is_video=isinstance(source, Video)
+        runtime, args.threshold, args.smooth, is_video=source.is_video
     )
     out_dir = args.out_dir or RESULTS / source.name
     summary = predict(source, segmenter, out_dir, show)

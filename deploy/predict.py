@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -17,7 +17,7 @@ from cli.files import make_folder
 from data.images import silent_codecs
 from deploy.draw import draw_overlay
 from deploy.segment import Finding, FrameSegmenter, Prepared
-from deploy.sources import Frame, Source, Video, ms_since
+from deploy.sources import Frame, Source, ms_since
 from deploy.threads import ahead
 
 STAGES = ("decode", "model", "draw")
@@ -30,7 +30,10 @@ COLUMNS = (
     "area_percent",
     "max_probability",
     *(f"{stage}_ms" for stage in STAGES),
+    "age_ms",  # of a live frame, when it came to when its overlay was drawn
 )
+# The largest delay from the camera to the screen that a cleared system was tested for.
+MAX_AGE_MS = 120.0
 
 
 @dataclass
@@ -43,6 +46,7 @@ class Result:
     probability: np.ndarray | None = None
     finding: Finding | None = None
     overlay: np.ndarray | None = None
+    age_ms: float | None = None
 
     def row(self) -> list:
         """The frame's line of the CSV, as `COLUMNS` names it."""
@@ -57,6 +61,7 @@ class Result:
             f"{finding.area_percent:.3f}",
             f"{finding.probability.max():.4f}",
             *times,
+            "" if self.age_ms is None else f"{self.age_ms:.2f}",
         ]
 
 
@@ -69,14 +74,30 @@ class Summary:
         positive: of them, with a polyp.
         seconds: from the first frame asked for to the last written.
         milliseconds: stage → time of each frame.
+        ages: milliseconds from when a frame came to its finished overlay; of live
+            sources only.
+        dropped: frames of a live source that came while others were computed.
         problems: what could not be read, or why it ended early.
     """
 
-    frames: int
-    positive: int
-    seconds: float
-    milliseconds: dict[str, list[float]]
-    problems: list[str]
+    frames: int = 0
+    positive: int = 0
+    seconds: float = 0.0
+    milliseconds: dict[str, list[float]] = field(
+        default_factory=lambda: {stage: [] for stage in STAGES}
+    )
+    ages: list[float] = field(default_factory=list)
+    dropped: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def add(self, result: Result) -> None:
+        """Counts a frame that was written."""
+        self.frames += 1
+        self.positive += bool(result.finding.boxes)
+        for stage, value in result.milliseconds.items():
+            self.milliseconds[stage].append(value)
+        if result.age_ms is not None:
+            self.ages.append(result.age_ms)
 
     def __str__(self) -> str:
         lines = [
@@ -87,6 +108,18 @@ class Summary:
             if times:
                 p50, p95 = np.percentile(times, (50, 95))
                 lines.append(f"  {stage:6} p50 {p50:6.1f} ms   p95 {p95:6.1f} ms")
+        if self.ages:
+            p50, p95, largest = np.percentile(self.ages, (50, 95, 100))
+            lines.append(
+                f"  age    p50 {p50:6.1f} ms   p95 {p95:6.1f} ms   largest"
+                f" {largest:.1f} ms; {self.dropped} frames dropped"
+            )
+            late = sum(age > MAX_AGE_MS for age in self.ages)
+            if late:
+                lines.append(
+                    f"warning: {late} of {len(self.ages)} frames were older than"
+                    f" {MAX_AGE_MS:.0f} ms when they were drawn"
+                )
         return "\n".join(lines)
 
 
@@ -96,8 +129,8 @@ def predict(
 ) -> Summary:
     """Segments every frame of a source; writes pictures or a video, and a CSV.
 
-    Reading, the network and drawing each run in a thread of their own, and writing in
-    the caller's. What is written stays, whatever ends the run.
+    Of files, every frame is read. Of a live source, the newest frame is taken whenever
+    the one before is done. What is written stays, whatever ends the run.
 
     Args:
         source: the frames.
@@ -107,12 +140,14 @@ def predict(
         show: also show the overlays in a window; q closes it and ends the run.
     """
     make_folder(out_dir)
-    is_video = isinstance(source, Video)
-    writer = _VideoWriter(source.fps, out_dir) if is_video else _PictureWriter(out_dir)
-    times: dict[str, list[float]] = {stage: [] for stage in STAGES}
-    positive, problems = 0, []
-    prepared = ahead(_prepare(source, segmenter))
-    results = ahead(_draw(ahead(_infer(prepared, segmenter)), segmenter))
+    writer = (
+        _VideoWriter(source.fps, out_dir)
+        if source.is_video
+        else _PictureWriter(out_dir)
+    )
+    summary = Summary()
+    results = _live_results if source.is_live else _file_results
+    results = results(source, segmenter)
     start = time.perf_counter()
     with (
         silent_codecs(),  # before tqdm, which then writes to what stays visible
@@ -123,25 +158,38 @@ def predict(
         table.writerow(COLUMNS)
         try:
             for result in results:
+                stops = show and _show(result.overlay)
                 writer.write(result)
                 table.writerow(result.row())
-                positive += bool(result.finding.boxes)
-                for stage, value in result.milliseconds.items():
-                    times[stage].append(value)
+                summary.add(result)
                 bar.update()
-                if show and _show(result.overlay):
+                if stops:
                     break
         except KeyboardInterrupt:
-            problems.append("interrupted")
+            summary.problems.append("interrupted")
         except cv2.error as error:
-            problems.append(f"stopped: {error.err}")
+            summary.problems.append(f"stopped: {error.err}")
         finally:
+            source.close()
             results.close()
             writer.close()
-    seconds = time.perf_counter() - start
-    return Summary(
-        len(times["draw"]), positive, seconds, times, source.problems + problems
-    )
+    summary.seconds = time.perf_counter() - start
+    if source.is_live:
+        summary.dropped = source.captured - summary.frames
+    summary.problems[:0] = source.problems
+    return summary
+
+
+def _file_results(source: Source, segmenter: FrameSegmenter) -> Iterator[Result]:
+    """Every frame, each step in a thread of its own, for the most frames a second."""
+    prepared = ahead(_prepare(source, segmenter))
+    return ahead(_draw(ahead(_infer(prepared, segmenter)), segmenter))
+
+
+def _live_results(source: Source, segmenter: FrameSegmenter) -> Iterator[Result]:
+    """The newest frames, with none waiting between the steps, for the least delay."""
+    probabilities = _infer(_prepare(source, segmenter), segmenter)
+    return _draw(ahead(probabilities, depth=0), segmenter)
 
 
 def _prepare(frames: Iterable[Frame], segmenter: FrameSegmenter) -> Iterator[Result]:
@@ -166,6 +214,8 @@ def _draw(results: Iterable[Result], segmenter: FrameSegmenter) -> Iterator[Resu
         result.finding = segmenter.finish(result.prepared, result.probability)
         result.overlay = draw_overlay(result.frame.image, result.finding)
         result.milliseconds["draw"] = ms_since(start)
+        if result.frame.captured is not None:
+            result.age_ms = ms_since(result.frame.captured)
         yield result
 
 
