@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,10 +13,11 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from cli.command import UserError, ends_tidily
+from cli.command import ends_tidily
 from cli.files import make_folder
 from data.images import silent_codecs
 from deploy.draw import draw_overlay
+from deploy.recording import PictureWriter, VideoWriter
 from deploy.segment import Finding, FrameSegmenter, Prepared
 from deploy.sources import Frame, Source, ms_since
 from deploy.threads import ahead
@@ -141,38 +143,40 @@ def predict(
     """
     make_folder(out_dir)
     writer = (
-        _VideoWriter(source.fps, out_dir)
-        if source.is_video
-        else _PictureWriter(out_dir)
+        VideoWriter(out_dir, source.fps) if source.is_video else PictureWriter(out_dir)
     )
     summary = Summary()
     results = _live_results if source.is_live else _file_results
     results = results(source, segmenter)
     start = time.perf_counter()
-    with (
-        silent_codecs(),  # before tqdm, which then writes to what stays visible
-        open(out_dir / "predictions.csv", "w", newline="") as stream,
-        tqdm(total=source.count, unit="frame", disable=None) as bar,
-    ):
-        table = csv.writer(stream)
-        table.writerow(COLUMNS)
-        try:
+    # Each line is in the file at once.
+    stream = open(out_dir / "predictions.csv", "w", newline="", buffering=1)
+    try:
+        with (
+            silent_codecs(),  # before tqdm, which then writes to what stays visible
+            stream,
+            tqdm(total=source.count, unit="frame", disable=None) as bar,
+            closing(writer),
+            closing(results),
+            closing(source),
+        ):
+            table = csv.writer(stream)
+            table.writerow(COLUMNS)
             for result in results:
                 stops = show and _show(result.overlay)
-                writer.write(result)
+                writer.write(result.frame, result.finding.mask, result.overlay)
                 table.writerow(result.row())
                 summary.add(result)
                 bar.update()
                 if stops:
                     break
-        except KeyboardInterrupt:
-            summary.problems.append("interrupted")
-        except cv2.error as error:
-            summary.problems.append(f"stopped: {error.err}")
-        finally:
-            source.close()
-            results.close()
-            writer.close()
+    except KeyboardInterrupt:
+        summary.problems.append("interrupted")
+    except cv2.error as error:
+        summary.problems.append(f"stopped: {error.err}")
+    except OSError as error:  # the disk is full
+        where = f"{error.filename}: " if error.filename else ""
+        summary.problems.append(f"stopped: {where}{error.strerror or error}")
     summary.seconds = time.perf_counter() - start
     if source.is_live:
         summary.dropped = source.captured - summary.frames
@@ -217,59 +221,6 @@ def _draw(results: Iterable[Result], segmenter: FrameSegmenter) -> Iterator[Resu
         if result.frame.captured is not None:
             result.age_ms = ms_since(result.frame.captured)
         yield result
-
-
-class _PictureWriter:
-    """Writes masks and overlays as files named by their frames."""
-
-    def __init__(self, out_dir: Path):
-        self.out_dir = out_dir
-
-    def write(self, result: Result) -> None:
-        pictures = {
-            "masks": (result.finding.mask * 255, ".png"),
-            "overlays": (result.overlay[..., ::-1], ".jpg"),
-        }
-        for folder, (picture, suffix) in pictures.items():
-            (self.out_dir / folder).mkdir(exist_ok=True)
-            path = self.out_dir / folder / f"{result.frame.name}{suffix}"
-            if not cv2.imwrite(str(path), picture):
-                raise UserError(f"{path} cannot be written")
-
-    def close(self) -> None:
-        """Nothing is left open."""
-
-
-class _VideoWriter:
-    """Writes the overlay as `overlay.mp4` and the masks, lossless, as `masks.mkv`."""
-
-    def __init__(self, fps: float, out_dir: Path):
-        self.fps = fps
-        self.out_dir = out_dir
-        self._writers: list[cv2.VideoWriter] = []
-
-    def write(self, result: Result) -> None:
-        height, width = result.finding.mask.shape
-        if not self._writers:
-            for name, codec, colour in (
-                ("overlay.mp4", "mp4v", True),
-                ("masks.mkv", "FFV1", False),
-            ):
-                path = self.out_dir / name
-                code = cv2.VideoWriter_fourcc(*codec)
-                writer = cv2.VideoWriter(
-                    str(path), code, self.fps, (width, height), colour
-                )
-                if not writer.isOpened():
-                    raise UserError(f"{path} cannot be written ({codec})")
-                self._writers.append(writer)
-        overlay, masks = self._writers
-        overlay.write(cv2.cvtColor(result.overlay, cv2.COLOR_RGB2BGR))
-        masks.write(result.finding.mask * 255)
-
-    def close(self) -> None:
-        for writer in self._writers:
-            writer.release()
 
 
 def _show(overlay: np.ndarray) -> bool:
