@@ -72,7 +72,7 @@ class Recording:
         self._stream.pix_fmt = pixel_format
         self._stream.bit_rate = round(BITS_PER_PIXEL * height * width * fps)
         self._stream.codec_context.time_base = Fraction(1, TICKS)
-        self._stream.codec_context.thread_count = 1  # more of them hold frames back
+        self._stream.codec_context.thread_count = 1  # the network has the others
         self._last_tick = -1
 
     def write(self, pixels: np.ndarray, seconds: float) -> None:

@@ -120,6 +120,20 @@ def test_full_disk_leaves_what_came_before(tmp_path):
         assert float(rows[-1]["seconds"]) - seconds <= 2 * PIECE_SECONDS
 
 
+def test_masks_without_a_polyp_are_written_as_soon(tmp_path):
+    """Black frames are so small that no limit of bytes would end a piece."""
+    writer = VideoWriter(tmp_path, FPS)
+    black = np.zeros(SIZE, np.uint8)
+    for number in range(10 * FPS):
+        frame = Frame("0", np.dstack([black] * 3), number / FPS, 0.0)
+        writer.write(frame, black, frame.image)
+        if number % FPS == 0 and number > 2 * FPS:
+            for name in ("overlay.mp4", "masks.mkv"):
+                assert frame.seconds - read(tmp_path / name)[1] <= 2 * PIECE_SECONDS
+    writer.close()
+    assert read(tmp_path / "masks.mkv")[1] == pytest.approx(frame.seconds)
+
+
 def write_video(out_dir, size, times):
     writer = VideoWriter(out_dir, FPS)
     mask = np.zeros(size, np.uint8)
