@@ -58,6 +58,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="for videos: share of the frames before in the probability, at least 0 and"
         " below 1; starts anew at scene cuts; default: %(default)s",
     )
+    parser.add_argument(
+        "--overlay",
+        choices=("heatmap", "contour", "none"),
+        default="heatmap",
+        help="what is drawn: outline and probabilities, the outline only, or nothing,"
+        " and then no overlays are written; default: %(default)s",
+    )
     parser.add_argument("--show", action="store_true", help="open a window; q ends")
     parser.add_argument(
         "--threads",
@@ -97,7 +104,7 @@ def main(args: argparse.Namespace) -> int:
         runtime, args.threshold, args.smooth, is_video=source.is_video
     )
     out_dir = args.out_dir or RESULTS / source.name
-    summary = predict(source, segmenter, out_dir, show)
+    summary = predict(source, segmenter, out_dir, show, args.overlay)
     print(summary)
     print(f"written to {out_dir}")
     for problem in summary.problems:

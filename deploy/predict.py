@@ -127,7 +127,11 @@ class Summary:
 
 @ends_tidily()
 def predict(
-    source: Source, segmenter: FrameSegmenter, out_dir: Path, show: bool = False
+    source: Source,
+    segmenter: FrameSegmenter,
+    out_dir: Path,
+    show: bool = False,
+    overlay: str = "heatmap",
 ) -> Summary:
     """Segments every frame of a source; writes pictures or a video, and a CSV.
 
@@ -140,6 +144,8 @@ def predict(
         out_dir: gets `predictions.csv`, and `overlay.mp4` and `masks.mkv`, or the
             folders `masks/` and `overlays/`.
         show: also show the overlays in a window; q closes it and ends the run.
+        overlay: what is drawn: "heatmap" for probabilities and outlines, "contour" for
+            outlines, or "none"; then no overlays are written.
     """
     make_folder(out_dir)
     writer = (
@@ -147,7 +153,7 @@ def predict(
     )
     summary = Summary()
     results = _live_results if source.is_live else _file_results
-    results = results(source, segmenter)
+    results = results(source, segmenter, overlay)
     start = time.perf_counter()
     # Each line is in the file at once.
     stream = open(out_dir / "predictions.csv", "w", newline="", buffering=1)
@@ -163,7 +169,7 @@ def predict(
             table = csv.writer(stream)
             table.writerow(COLUMNS)
             for result in results:
-                stops = show and _show(result.overlay)
+                stops = show and _show(result)
                 writer.write(result.frame, result.finding.mask, result.overlay)
                 table.writerow(result.row())
                 summary.add(result)
@@ -184,16 +190,20 @@ def predict(
     return summary
 
 
-def _file_results(source: Source, segmenter: FrameSegmenter) -> Iterator[Result]:
+def _file_results(
+    source: Source, segmenter: FrameSegmenter, overlay: str
+) -> Iterator[Result]:
     """Every frame, each step in a thread of its own, for the most frames a second."""
     prepared = ahead(_prepare(source, segmenter))
-    return ahead(_draw(ahead(_infer(prepared, segmenter)), segmenter))
+    return ahead(_draw(ahead(_infer(prepared, segmenter)), segmenter, overlay))
 
 
-def _live_results(source: Source, segmenter: FrameSegmenter) -> Iterator[Result]:
+def _live_results(
+    source: Source, segmenter: FrameSegmenter, overlay: str
+) -> Iterator[Result]:
     """The newest frames, with none waiting between the steps, for the least delay."""
     probabilities = _infer(_prepare(source, segmenter), segmenter)
-    return _draw(ahead(probabilities, depth=0), segmenter)
+    return _draw(ahead(probabilities, depth=0), segmenter, overlay)
 
 
 def _prepare(frames: Iterable[Frame], segmenter: FrameSegmenter) -> Iterator[Result]:
@@ -212,20 +222,26 @@ def _infer(results: Iterable[Result], segmenter: FrameSegmenter) -> Iterator[Res
         yield result
 
 
-def _draw(results: Iterable[Result], segmenter: FrameSegmenter) -> Iterator[Result]:
+def _draw(
+    results: Iterable[Result], segmenter: FrameSegmenter, overlay: str
+) -> Iterator[Result]:
     for result in results:
         start = time.perf_counter()
         result.finding = segmenter.finish(result.prepared, result.probability)
-        result.overlay = draw_overlay(result.frame.image, result.finding)
+        if overlay != "none":
+            result.overlay = draw_overlay(
+                result.frame.image, result.finding, heatmap=overlay == "heatmap"
+            )
         result.milliseconds["draw"] = ms_since(start)
         if result.frame.captured is not None:
             result.age_ms = ms_since(result.frame.captured)
         yield result
 
 
-def _show(overlay: np.ndarray) -> bool:
+def _show(result: Result) -> bool:
     """Shows a frame; returns whether the user wants to stop."""
-    cv2.imshow("polyps", cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
+    picture = result.frame.image if result.overlay is None else result.overlay
+    cv2.imshow("polyps", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     return cv2.waitKey(1) & 0xFF == ord("q")
 
 

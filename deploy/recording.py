@@ -110,18 +110,17 @@ class PictureWriter:
     def __init__(self, out_dir: Path):
         self.out_dir = out_dir
 
-    def write(self, frame: Frame, mask: np.ndarray, overlay: np.ndarray) -> None:
+    def write(self, frame: Frame, mask: np.ndarray, overlay: np.ndarray | None) -> None:
         """Writes the results of a frame.
 
         Args:
             frame: gives their name.
             mask: `(H, W)` uint8 0/1.
-            overlay: `(H, W, 3)` uint8 RGB.
+            overlay: `(H, W, 3)` uint8 RGB; None where it is not kept.
         """
-        pictures = {
-            "masks": (mask * 255, ".png"),
-            "overlays": (overlay[..., ::-1], ".jpg"),
-        }
+        pictures = {"masks": (mask * 255, ".png")}
+        if overlay is not None:
+            pictures["overlays"] = (overlay[..., ::-1], ".jpg")
         for folder, (picture, suffix) in pictures.items():
             (self.out_dir / folder).mkdir(exist_ok=True)
             path = self.out_dir / folder / f"{frame.name}{suffix}"
@@ -138,33 +137,39 @@ class VideoWriter:
     def __init__(self, out_dir: Path, fps: float):
         self.out_dir = out_dir
         self.fps = fps
-        self._recordings: list[Recording] = []
+        self._recordings: dict[str, Recording] = {}
 
-    def write(self, frame: Frame, mask: np.ndarray, overlay: np.ndarray) -> None:
+    def write(self, frame: Frame, mask: np.ndarray, overlay: np.ndarray | None) -> None:
         """Writes the results of a frame.
 
         Args:
             frame: gives their time.
             mask: `(H, W)` uint8 0/1.
-            overlay: `(H, W, 3)` uint8 RGB.
+            overlay: `(H, W, 3)` uint8 RGB; None where it is not kept.
         """
-        # Colour has half the resolution in MP4: an odd last row or column is left out.
-        height, width = (side & ~1 for side in mask.shape)
-        if not self._recordings:
-            for name, codec, pixel_format, size in (
-                ("overlay.mp4", "mpeg4", "yuv420p", (height, width)),
-                ("masks.mkv", "ffv1", "gray", mask.shape),
-            ):
-                path = self.out_dir / name
-                self._recordings.append(
-                    Recording(path, codec, pixel_format, size, self.fps)
-                )
-        overlays, masks = self._recordings
-        even = np.ascontiguousarray(overlay[:height, :width])
-        overlays.write(cv2.cvtColor(even, cv2.COLOR_RGB2YUV_I420), frame.seconds)
-        masks.write(mask * 255, frame.seconds)
+        if overlay is not None:
+            # Colour has half the resolution in MP4: an odd last row or column is left
+            # out.
+            height, width = (side & ~1 for side in mask.shape)
+            overlay = np.ascontiguousarray(overlay[:height, :width])
+            pixels = cv2.cvtColor(overlay, cv2.COLOR_RGB2YUV_I420)
+            recording = self._recording("overlay.mp4", "mpeg4", "yuv420p", overlay)
+            recording.write(pixels, frame.seconds)
+        recording = self._recording("masks.mkv", "ffv1", "gray", mask)
+        recording.write(mask * 255, frame.seconds)
+
+    def _recording(
+        self, name: str, codec: str, pixel_format: str, picture: np.ndarray
+    ) -> Recording:
+        """The open file of a name; it is begun with the first picture."""
+        if name not in self._recordings:
+            path, size = self.out_dir / name, picture.shape[:2]
+            self._recordings[name] = Recording(
+                path, codec, pixel_format, size, self.fps
+            )
+        return self._recordings[name]
 
     def close(self) -> None:
         with ExitStack() as closes:  # all of them, also when one fails
-            for recording in self._recordings:
+            for recording in self._recordings.values():
                 closes.callback(recording.close)
