@@ -12,6 +12,7 @@ is 1. Not a medical device.
 """
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -59,6 +60,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         " below 1; starts anew at scene cuts; default: %(default)s",
     )
     parser.add_argument(
+        "--hold",
+        type=hold,
+        metavar="N/M",
+        help="for videos: report and outline a polyp only when it was seen in N of the"
+        " last M frames; default: in the frame itself",
+    )
+    parser.add_argument(
         "--overlay",
         choices=("heatmap", "contour", "none"),
         default="heatmap",
@@ -72,6 +80,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="of the model; default: all cores but one, which reads, draws and writes",
     )
     return parser.parse_args(argv)
+
+
+def hold(text: str) -> tuple[int, int]:
+    """The argparse type of `--hold`: "3/5" gives (3, 5)."""
+    numbers = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", text)
+    enough, frames = map(int, numbers.groups()) if numbers else (0, 0)
+    if not 1 <= enough <= frames:
+        raise argparse.ArgumentTypeError(
+            f"must be N/M, whole numbers with 1 <= N <= M, received {text}"
+        )
+    return enough, frames
 
 
 def main(args: argparse.Namespace) -> int:
@@ -91,8 +110,11 @@ def main(args: argparse.Namespace) -> int:
         raise UserError(
             "--reconnect is for cameras and streams; files do not break off"
         )
-    if args.smooth and not source.is_video:
-        raise UserError("--smooth is for videos and cameras; pictures are independent")
+    for flag, value in (("--smooth", args.smooth), ("--hold", args.hold)):
+        if value and not source.is_video:
+            raise UserError(
+                f"{flag} is for videos and cameras; pictures are independent"
+            )
     if args.model_path.suffix == ".h5" or args.model_path.is_dir():
         quiet_tensorflow()
     show = args.show and has_display()
@@ -104,7 +126,9 @@ def main(args: argparse.Namespace) -> int:
         runtime, args.threshold, args.smooth, is_video=source.is_video
     )
     out_dir = args.out_dir or RESULTS / source.name
-    summary = predict(source, segmenter, out_dir, show, args.overlay)
+    summary = predict(
+        source, segmenter, out_dir, show, args.overlay, args.hold or (1, 1)
+    )
     print(summary)
     print(f"written to {out_dir}")
     for problem in summary.problems:

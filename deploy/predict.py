@@ -4,9 +4,10 @@ import csv
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -21,6 +22,7 @@ from deploy.recording import PictureWriter, VideoWriter
 from deploy.segment import Finding, FrameSegmenter, Prepared
 from deploy.sources import Frame, Source, ms_since
 from deploy.threads import ahead
+from deploy.tracking import Tracker, without_boxes
 
 STAGES = ("decode", "model", "draw")
 COLUMNS = (
@@ -29,6 +31,7 @@ COLUMNS = (
     "polyp",
     "count",
     "boxes",  # "x y width height", joined by ";"
+    "track",  # the number of each box's polyp in the video, joined by ";"
     "area_percent",
     "max_probability",
     *(f"{stage}_ms" for stage in STAGES),
@@ -47,6 +50,8 @@ class Result:
     prepared: Prepared
     probability: np.ndarray | None = None
     finding: Finding | None = None
+    tracks: list[int] = field(default_factory=list)
+    is_positive: bool = False
     overlay: np.ndarray | None = None
     age_ms: float | None = None
 
@@ -57,14 +62,18 @@ class Result:
         return [
             self.frame.name,
             f"{self.frame.seconds:.3f}",
-            int(bool(finding.boxes)),
+            int(self.is_positive),
             len(finding.boxes),
             ";".join(" ".join(map(str, box)) for box in finding.boxes),
+            ";".join(map(str, self.tracks)),
             f"{finding.area_percent:.3f}",
             f"{finding.probability.max():.4f}",
             *times,
             "" if self.age_ms is None else f"{self.age_ms:.2f}",
         ]
+
+
+Stage = Callable[[Iterable[Result]], Iterator[Result]]
 
 
 @dataclass
@@ -73,7 +82,7 @@ class Summary:
 
     Attributes:
         frames: frames written.
-        positive: of them, with a polyp.
+        positive: of them, with a polyp that is reported.
         seconds: from the first frame asked for to the last written.
         milliseconds: stage → time of each frame.
         ages: milliseconds from when a frame came to its finished overlay; of live
@@ -95,7 +104,7 @@ class Summary:
     def add(self, result: Result) -> None:
         """Counts a frame that was written."""
         self.frames += 1
-        self.positive += bool(result.finding.boxes)
+        self.positive += result.is_positive
         for stage, value in result.milliseconds.items():
             self.milliseconds[stage].append(value)
         if result.age_ms is not None:
@@ -132,6 +141,7 @@ def predict(
     out_dir: Path,
     show: bool = False,
     overlay: str = "heatmap",
+    hold: tuple[int, int] = (1, 1),
 ) -> Summary:
     """Segments every frame of a source; writes pictures or a video, and a CSV.
 
@@ -146,14 +156,18 @@ def predict(
         show: also show the overlays in a window; q closes it and ends the run.
         overlay: what is drawn: "heatmap" for probabilities and outlines, "contour" for
             outlines, or "none"; then no overlays are written.
+        hold: (N, M): in a video, a polyp is reported and outlined when it was seen in N
+            of the last M frames.
     """
     make_folder(out_dir)
     writer = (
         VideoWriter(out_dir, source.fps) if source.is_video else PictureWriter(out_dir)
     )
     summary = Summary()
+    tracker = Tracker(hold) if source.is_video else None
+    draw = partial(_draw, segmenter=segmenter, overlay=overlay, tracker=tracker)
     results = _live_results if source.is_live else _file_results
-    results = results(source, segmenter, overlay)
+    results = results(source, segmenter, draw)
     start = time.perf_counter()
     # Each line is in the file at once.
     stream = open(out_dir / "predictions.csv", "w", newline="", buffering=1)
@@ -191,19 +205,19 @@ def predict(
 
 
 def _file_results(
-    source: Source, segmenter: FrameSegmenter, overlay: str
+    source: Source, segmenter: FrameSegmenter, draw: Stage
 ) -> Iterator[Result]:
     """Every frame, each step in a thread of its own, for the most frames a second."""
     prepared = ahead(_prepare(source, segmenter))
-    return ahead(_draw(ahead(_infer(prepared, segmenter)), segmenter, overlay))
+    return ahead(draw(ahead(_infer(prepared, segmenter))))
 
 
 def _live_results(
-    source: Source, segmenter: FrameSegmenter, overlay: str
+    source: Source, segmenter: FrameSegmenter, draw: Stage
 ) -> Iterator[Result]:
     """The newest frames, with none waiting between the steps, for the least delay."""
     probabilities = _infer(_prepare(source, segmenter), segmenter)
-    return _draw(ahead(probabilities, depth=0), segmenter, overlay)
+    return draw(ahead(probabilities, depth=0))
 
 
 def _prepare(frames: Iterable[Frame], segmenter: FrameSegmenter) -> Iterator[Result]:
@@ -223,15 +237,25 @@ def _infer(results: Iterable[Result], segmenter: FrameSegmenter) -> Iterator[Res
 
 
 def _draw(
-    results: Iterable[Result], segmenter: FrameSegmenter, overlay: str
+    results: Iterable[Result],
+    segmenter: FrameSegmenter,
+    overlay: str,
+    tracker: Tracker | None,
 ) -> Iterator[Result]:
     for result in results:
         start = time.perf_counter()
-        result.finding = segmenter.finish(result.prepared, result.probability)
+        finding = segmenter.finish(result.prepared, result.probability)
+        result.finding, result.is_positive = finding, bool(finding.boxes)
+        hidden = []
+        if tracker:
+            tracks = tracker.update(finding.boxes)
+            result.tracks = [track.number for track in tracks]
+            result.is_positive = tracker.reports
+            hidden = [track.box for track in tracks if not tracker.is_reported(track)]
         if overlay != "none":
-            result.overlay = draw_overlay(
-                result.frame.image, result.finding, heatmap=overlay == "heatmap"
-            )
+            shown = without_boxes(finding, hidden)
+            heatmap = overlay == "heatmap"
+            result.overlay = draw_overlay(result.frame.image, shown, heatmap)
         result.milliseconds["draw"] = ms_since(start)
         if result.frame.captured is not None:
             result.age_ms = ms_since(result.frame.captured)
