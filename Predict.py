@@ -3,6 +3,7 @@
     python Predict.py --source photos/ --model_path runs/lgps/best.h5
     python Predict.py --source colonoscopy.mp4 --model_path best.xml --smooth 0.6
     python Predict.py --source 0 --model_path best.xml --show
+    python Predict.py --source rtsp://10.0.0.5/endoscope --reconnect 30
 
 Writes masks and overlays at the original size and predictions.csv (per frame: polyp
 found, count, boxes, area, max probability, ms) into results/predictions/<source>.
@@ -11,6 +12,7 @@ is 1. Not a medical device.
 """
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -26,7 +28,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--source",
         required=True,
-        help="image, folder, video file, camera number or quoted glob",
+        help="image, folder, quoted glob, video file, camera (number or /dev/video0) or"
+        " stream (rtsp://, rtmp://, http://, https://)",
+    )
+    parser.add_argument(
+        "--reconnect",
+        type=number(float),
+        default=0.0,
+        metavar="SECONDS",
+        help="for cameras and streams: how long to try again after one breaks off;"
+        " default: %(default)s, which ends the run",
     )
     parser.add_argument(
         "--model_path",
@@ -48,6 +59,20 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="for videos: share of the frames before in the probability, at least 0 and"
         " below 1; starts anew at scene cuts; default: %(default)s",
     )
+    parser.add_argument(
+        "--hold",
+        type=hold,
+        metavar="N/M",
+        help="for videos: report and outline a polyp only when it was seen in N of the"
+        " last M frames; default: in the frame itself",
+    )
+    parser.add_argument(
+        "--overlay",
+        choices=("heatmap", "contour", "none"),
+        default="heatmap",
+        help="what is drawn: outline and probabilities, the outline only, or nothing,"
+        " and then no overlays are written; default: %(default)s",
+    )
     parser.add_argument("--show", action="store_true", help="open a window; q ends")
     parser.add_argument(
         "--threads",
@@ -57,6 +82,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def hold(text: str) -> tuple[int, int]:
+    """The argparse type of `--hold`: "3/5" gives (3, 5)."""
+    numbers = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", text)
+    enough, frames = map(int, numbers.groups()) if numbers else (0, 0)
+    if not 1 <= enough <= frames:
+        raise argparse.ArgumentTypeError(
+            f"must be N/M, whole numbers with 1 <= N <= M, received {text}"
+        )
+    return enough, frames
+
+
 def main(args: argparse.Namespace) -> int:
     """Predicts; returns 1 when something could not be read."""
     import cv2
@@ -64,14 +100,21 @@ def main(args: argparse.Namespace) -> int:
     from deploy.predict import has_display, predict
     from deploy.runtimes import available_cores, load_runtime
     from deploy.segment import FrameSegmenter
-    from deploy.sources import Video, open_source
+    from deploy.sources import open_source
 
     # The pipeline's stages already fill the cores, and wait for Python's lock less.
     cv2.setNumThreads(1)
     sys.setswitchinterval(5e-4)
-    source = open_source(args.source)
-    if args.smooth and not isinstance(source, Video):
-        raise UserError("--smooth is for videos and cameras; pictures are independent")
+    source = open_source(args.source, args.reconnect)
+    if args.reconnect and not source.is_live:
+        raise UserError(
+            "--reconnect is for cameras and streams; files do not break off"
+        )
+    for flag, value in (("--smooth", args.smooth), ("--hold", args.hold)):
+        if value and not source.is_video:
+            raise UserError(
+                f"{flag} is for videos and cameras; pictures are independent"
+            )
     if args.model_path.suffix == ".h5" or args.model_path.is_dir():
         quiet_tensorflow()
     show = args.show and has_display()
@@ -80,10 +123,12 @@ def main(args: argparse.Namespace) -> int:
     threads = args.threads or max(1, available_cores() - 1)
     runtime = load_runtime(args.model_path, threads)
     segmenter = FrameSegmenter(
-        runtime, args.threshold, args.smooth, is_video=isinstance(source, Video)
+        runtime, args.threshold, args.smooth, is_video=source.is_video
     )
     out_dir = args.out_dir or RESULTS / source.name
-    summary = predict(source, segmenter, out_dir, show)
+    summary = predict(
+        source, segmenter, out_dir, show, args.overlay, args.hold or (1, 1)
+    )
     print(summary)
     print(f"written to {out_dir}")
     for problem in summary.problems:

@@ -1,4 +1,4 @@
-"""Draws the result of a frame onto it: heatmap, outline and area."""
+"""Draws the result of a frame onto it: outline, area and, if wanted, a heatmap."""
 
 import cv2
 import numpy as np
@@ -17,19 +17,25 @@ HEAT_ADDED = np.round(_WEIGHTS[:, None, None] * _COLOURS).astype(np.uint8)
 HEAT_KEPT = np.round(255 * (1 - _WEIGHTS)).astype(np.uint8)
 
 
-def draw_overlay(frame: np.ndarray, finding: Finding) -> np.ndarray:
-    """Returns a copy of a frame with heatmap, outline and area of what was found.
+def draw_overlay(
+    frame: np.ndarray, finding: Finding, heatmap: bool = True
+) -> np.ndarray:
+    """Returns a copy of a frame with outline, number and area of what was found.
+
+    The pixels outside what is drawn stay as they are in the frame.
 
     Args:
         frame: `(H, W, 3)` uint8 RGB.
         finding: its result, of the same size.
+        heatmap: whether the probabilities are painted too.
 
     Returns:
         `(H, W, 3)` uint8 RGB.
     """
     picture = frame.copy()
-    box = cv2.boundingRect((finding.probability > HEAT_FROM).view(np.uint8))
-    _paint_heat(picture, finding.probability, box)
+    if heatmap:
+        box = cv2.boundingRect((finding.probability > HEAT_FROM).view(np.uint8))
+        _paint_heat(picture, finding.probability, box)
     contours, _ = cv2.findContours(
         finding.mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
     )

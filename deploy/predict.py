@@ -4,21 +4,25 @@ import csv
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
-from cli.command import UserError, ends_tidily
+from cli.command import ends_tidily
 from cli.files import make_folder
 from data.images import silent_codecs
 from deploy.draw import draw_overlay
+from deploy.recording import PictureWriter, VideoWriter
 from deploy.segment import Finding, FrameSegmenter, Prepared
-from deploy.sources import Frame, Source, Video, ms_since
+from deploy.sources import Frame, Source, ms_since
 from deploy.threads import ahead
+from deploy.tracking import Tracker, without_boxes
 
 STAGES = ("decode", "model", "draw")
 COLUMNS = (
@@ -27,10 +31,14 @@ COLUMNS = (
     "polyp",
     "count",
     "boxes",  # "x y width height", joined by ";"
+    "track",  # the number of each box's polyp in the video, joined by ";"
     "area_percent",
     "max_probability",
     *(f"{stage}_ms" for stage in STAGES),
+    "age_ms",  # of a live frame, when it came to when its overlay was drawn
 )
+# The largest delay from the camera to the screen that a cleared system was tested for.
+MAX_AGE_MS = 120.0
 
 
 @dataclass
@@ -42,7 +50,10 @@ class Result:
     prepared: Prepared
     probability: np.ndarray | None = None
     finding: Finding | None = None
+    tracks: list[int] = field(default_factory=list)
+    is_positive: bool = False
     overlay: np.ndarray | None = None
+    age_ms: float | None = None
 
     def row(self) -> list:
         """The frame's line of the CSV, as `COLUMNS` names it."""
@@ -51,13 +62,18 @@ class Result:
         return [
             self.frame.name,
             f"{self.frame.seconds:.3f}",
-            int(bool(finding.boxes)),
+            int(self.is_positive),
             len(finding.boxes),
             ";".join(" ".join(map(str, box)) for box in finding.boxes),
+            ";".join(map(str, self.tracks)),
             f"{finding.area_percent:.3f}",
             f"{finding.probability.max():.4f}",
             *times,
+            "" if self.age_ms is None else f"{self.age_ms:.2f}",
         ]
+
+
+Stage = Callable[[Iterable[Result]], Iterator[Result]]
 
 
 @dataclass
@@ -66,17 +82,33 @@ class Summary:
 
     Attributes:
         frames: frames written.
-        positive: of them, with a polyp.
+        positive: of them, with a polyp that is reported.
         seconds: from the first frame asked for to the last written.
         milliseconds: stage → time of each frame.
+        ages: milliseconds from when a frame came to its finished overlay; of live
+            sources only.
+        dropped: frames of a live source that came while others were computed.
         problems: what could not be read, or why it ended early.
     """
 
-    frames: int
-    positive: int
-    seconds: float
-    milliseconds: dict[str, list[float]]
-    problems: list[str]
+    frames: int = 0
+    positive: int = 0
+    seconds: float = 0.0
+    milliseconds: dict[str, list[float]] = field(
+        default_factory=lambda: {stage: [] for stage in STAGES}
+    )
+    ages: list[float] = field(default_factory=list)
+    dropped: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def add(self, result: Result) -> None:
+        """Counts a frame that was written."""
+        self.frames += 1
+        self.positive += result.is_positive
+        for stage, value in result.milliseconds.items():
+            self.milliseconds[stage].append(value)
+        if result.age_ms is not None:
+            self.ages.append(result.age_ms)
 
     def __str__(self) -> str:
         lines = [
@@ -87,17 +119,34 @@ class Summary:
             if times:
                 p50, p95 = np.percentile(times, (50, 95))
                 lines.append(f"  {stage:6} p50 {p50:6.1f} ms   p95 {p95:6.1f} ms")
+        if self.ages:
+            p50, p95, largest = np.percentile(self.ages, (50, 95, 100))
+            lines.append(
+                f"  age    p50 {p50:6.1f} ms   p95 {p95:6.1f} ms   largest"
+                f" {largest:.1f} ms; {self.dropped} frames dropped"
+            )
+            late = sum(age > MAX_AGE_MS for age in self.ages)
+            if late:
+                lines.append(
+                    f"warning: {late} of {len(self.ages)} frames were older than"
+                    f" {MAX_AGE_MS:.0f} ms when they were drawn"
+                )
         return "\n".join(lines)
 
 
 @ends_tidily()
 def predict(
-    source: Source, segmenter: FrameSegmenter, out_dir: Path, show: bool = False
+    source: Source,
+    segmenter: FrameSegmenter,
+    out_dir: Path,
+    show: bool = False,
+    overlay: str = "heatmap",
+    hold: tuple[int, int] = (1, 1),
 ) -> Summary:
     """Segments every frame of a source; writes pictures or a video, and a CSV.
 
-    Reading, the network and drawing each run in a thread of their own, and writing in
-    the caller's. What is written stays, whatever ends the run.
+    Of files, every frame is read. Of a live source, the newest frame is taken whenever
+    the one before is done. What is written stays, whatever ends the run.
 
     Args:
         source: the frames.
@@ -105,43 +154,70 @@ def predict(
         out_dir: gets `predictions.csv`, and `overlay.mp4` and `masks.mkv`, or the
             folders `masks/` and `overlays/`.
         show: also show the overlays in a window; q closes it and ends the run.
+        overlay: what is drawn: "heatmap" for probabilities and outlines, "contour" for
+            outlines, or "none"; then no overlays are written.
+        hold: (N, M): in a video, a polyp is reported and outlined when it was seen in N
+            of the last M frames.
     """
     make_folder(out_dir)
-    is_video = isinstance(source, Video)
-    writer = _VideoWriter(source.fps, out_dir) if is_video else _PictureWriter(out_dir)
-    times: dict[str, list[float]] = {stage: [] for stage in STAGES}
-    positive, problems = 0, []
-    prepared = ahead(_prepare(source, segmenter))
-    results = ahead(_draw(ahead(_infer(prepared, segmenter)), segmenter))
-    start = time.perf_counter()
-    with (
-        silent_codecs(),  # before tqdm, which then writes to what stays visible
-        open(out_dir / "predictions.csv", "w", newline="") as stream,
-        tqdm(total=source.count, unit="frame", disable=None) as bar,
-    ):
-        table = csv.writer(stream)
-        table.writerow(COLUMNS)
-        try:
-            for result in results:
-                writer.write(result)
-                table.writerow(result.row())
-                positive += bool(result.finding.boxes)
-                for stage, value in result.milliseconds.items():
-                    times[stage].append(value)
-                bar.update()
-                if show and _show(result.overlay):
-                    break
-        except KeyboardInterrupt:
-            problems.append("interrupted")
-        except cv2.error as error:
-            problems.append(f"stopped: {error.err}")
-        finally:
-            results.close()
-            writer.close()
-    seconds = time.perf_counter() - start
-    return Summary(
-        len(times["draw"]), positive, seconds, times, source.problems + problems
+    writer = (
+        VideoWriter(out_dir, source.fps) if source.is_video else PictureWriter(out_dir)
     )
+    summary = Summary()
+    tracker = Tracker(hold) if source.is_video else None
+    draw = partial(_draw, segmenter=segmenter, overlay=overlay, tracker=tracker)
+    results = _live_results if source.is_live else _file_results
+    results = results(source, segmenter, draw)
+    start = time.perf_counter()
+    # Each line is in the file at once.
+    stream = open(out_dir / "predictions.csv", "w", newline="", buffering=1)
+    try:
+        with (
+            silent_codecs(),  # before tqdm, which then writes to what stays visible
+            stream,
+            tqdm(total=source.count, unit="frame", disable=None) as bar,
+            closing(writer),
+            closing(results),
+            closing(source),
+        ):
+            table = csv.writer(stream)
+            table.writerow(COLUMNS)
+            for result in results:
+                stops = show and _show(result)
+                writer.write(result.frame, result.finding.mask, result.overlay)
+                table.writerow(result.row())
+                summary.add(result)
+                bar.update()
+                if stops:
+                    break
+    except KeyboardInterrupt:
+        summary.problems.append("interrupted")
+    except cv2.error as error:
+        summary.problems.append(f"stopped: {error.err}")
+    except OSError as error:  # the disk is full
+        where = f"{error.filename}: " if error.filename else ""
+        summary.problems.append(f"stopped: {where}{error.strerror or error}")
+    summary.seconds = time.perf_counter() - start
+    if source.is_live:
+        summary.dropped = source.captured - summary.frames
+    summary.problems[:0] = source.problems
+    return summary
+
+
+def _file_results(
+    source: Source, segmenter: FrameSegmenter, draw: Stage
+) -> Iterator[Result]:
+    """Every frame, each step in a thread of its own, for the most frames a second."""
+    prepared = ahead(_prepare(source, segmenter))
+    return ahead(draw(ahead(_infer(prepared, segmenter))))
+
+
+def _live_results(
+    source: Source, segmenter: FrameSegmenter, draw: Stage
+) -> Iterator[Result]:
+    """The newest frames, with none waiting between the steps, for the least delay."""
+    probabilities = _infer(_prepare(source, segmenter), segmenter)
+    return draw(ahead(probabilities, depth=0))
 
 
 def _prepare(frames: Iterable[Frame], segmenter: FrameSegmenter) -> Iterator[Result]:
@@ -160,71 +236,36 @@ def _infer(results: Iterable[Result], segmenter: FrameSegmenter) -> Iterator[Res
         yield result
 
 
-def _draw(results: Iterable[Result], segmenter: FrameSegmenter) -> Iterator[Result]:
+def _draw(
+    results: Iterable[Result],
+    segmenter: FrameSegmenter,
+    overlay: str,
+    tracker: Tracker | None,
+) -> Iterator[Result]:
     for result in results:
         start = time.perf_counter()
-        result.finding = segmenter.finish(result.prepared, result.probability)
-        result.overlay = draw_overlay(result.frame.image, result.finding)
+        finding = segmenter.finish(result.prepared, result.probability)
+        result.finding, result.is_positive = finding, bool(finding.boxes)
+        hidden = []
+        if tracker:
+            tracks = tracker.update(finding.boxes)
+            result.tracks = [track.number for track in tracks]
+            result.is_positive = tracker.reports
+            hidden = [track.box for track in tracks if not tracker.is_reported(track)]
+        if overlay != "none":
+            shown = without_boxes(finding, hidden)
+            heatmap = overlay == "heatmap"
+            result.overlay = draw_overlay(result.frame.image, shown, heatmap)
         result.milliseconds["draw"] = ms_since(start)
+        if result.frame.captured is not None:
+            result.age_ms = ms_since(result.frame.captured)
         yield result
 
 
-class _PictureWriter:
-    """Writes masks and overlays as files named by their frames."""
-
-    def __init__(self, out_dir: Path):
-        self.out_dir = out_dir
-
-    def write(self, result: Result) -> None:
-        pictures = {
-            "masks": (result.finding.mask * 255, ".png"),
-            "overlays": (result.overlay[..., ::-1], ".jpg"),
-        }
-        for folder, (picture, suffix) in pictures.items():
-            (self.out_dir / folder).mkdir(exist_ok=True)
-            path = self.out_dir / folder / f"{result.frame.name}{suffix}"
-            if not cv2.imwrite(str(path), picture):
-                raise UserError(f"{path} cannot be written")
-
-    def close(self) -> None:
-        """Nothing is left open."""
-
-
-class _VideoWriter:
-    """Writes the overlay as `overlay.mp4` and the masks, lossless, as `masks.mkv`."""
-
-    def __init__(self, fps: float, out_dir: Path):
-        self.fps = fps
-        self.out_dir = out_dir
-        self._writers: list[cv2.VideoWriter] = []
-
-    def write(self, result: Result) -> None:
-        height, width = result.finding.mask.shape
-        if not self._writers:
-            for name, codec, colour in (
-                ("overlay.mp4", "mp4v", True),
-                ("masks.mkv", "FFV1", False),
-            ):
-                path = self.out_dir / name
-                code = cv2.VideoWriter_fourcc(*codec)
-                writer = cv2.VideoWriter(
-                    str(path), code, self.fps, (width, height), colour
-                )
-                if not writer.isOpened():
-                    raise UserError(f"{path} cannot be written ({codec})")
-                self._writers.append(writer)
-        overlay, masks = self._writers
-        overlay.write(cv2.cvtColor(result.overlay, cv2.COLOR_RGB2BGR))
-        masks.write(result.finding.mask * 255)
-
-    def close(self) -> None:
-        for writer in self._writers:
-            writer.release()
-
-
-def _show(overlay: np.ndarray) -> bool:
+def _show(result: Result) -> bool:
     """Shows a frame; returns whether the user wants to stop."""
-    cv2.imshow("polyps", cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
+    picture = result.frame.image if result.overlay is None else result.overlay
+    cv2.imshow("polyps", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     return cv2.waitKey(1) & 0xFF == ord("q")
 
 

@@ -1,10 +1,13 @@
-"""Reads frames from pictures, a video file or a camera."""
+"""Reads frames from pictures, a video file, a camera or a stream."""
 
 import glob
+import re
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
@@ -12,9 +15,16 @@ import numpy as np
 from cli.command import UserError
 from data.images import read_image, silent_codecs
 from data.pairs import IMAGE_SUFFIXES
+from deploy.threads import newest
 
 TEXT = cv2.VideoWriter_fourcc(*"ansi")  # FFmpeg reads a text file as a video of it
 DAMAGED_RUN = 25  # unreadable frames in a row after which a video counts as ended
+ADDRESS = re.compile(r"(rtsp|rtmp|https?)://", re.IGNORECASE)
+DEVICE = "/dev/video"
+OPEN_SECONDS = 10  # until a stream must have begun
+READ_SECONDS = 5  # until the next frame of a stream must have come
+RETRY_SECONDS = 0.5  # between two tries to open a stream again
+FRESH_SECONDS = 1  # what an opened stream sends is used if it is read within them
 
 
 @dataclass(frozen=True)
@@ -24,14 +34,18 @@ class Frame:
     Attributes:
         name: the picture's name, or the number of the video frame.
         image: `(H, W, 3)` uint8 RGB.
-        seconds: its time in the video, or since a camera's first frame; 0 for pictures.
-        decode_ms: milliseconds it took to read.
+        seconds: its time in the video, or since a live source's first frame; 0 for
+            pictures.
+        decode_ms: milliseconds it took to read, without waiting for it.
+        captured: when a live source gave it, on the clock of `time.perf_counter`; None
+            for files.
     """
 
     name: str
     image: np.ndarray
     seconds: float
     decode_ms: float
+    captured: float | None = None
 
 
 @dataclass
@@ -42,14 +56,21 @@ class Source:
         name: for folders and titles.
         count: frames to expect; None when unknown.
         problems: what could not be read; filled while iterating.
+        is_video: whether the frames follow one another in time.
+        is_live: whether they come by themselves, so that a slow reader misses some.
     """
 
+    is_video = False
+    is_live = False
     name: str
     count: int | None
     problems: list[str] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[Frame]:
         raise NotImplementedError
+
+    def close(self) -> None:
+        """Ends the waiting for frames, from any thread; only live sources wait."""
 
 
 class Pictures(Source):
@@ -76,31 +97,32 @@ class Pictures(Source):
 
 
 class Video(Source):
-    """A video file, or a camera when `address` is its index."""
+    """A video file: every frame, in order.
 
-    def __init__(self, address: str | int):
-        self.is_camera = isinstance(address, int)
+    Attributes:
+        fps: frames a second.
+    """
+
+    is_video = True
+
+    def __init__(self, path: str):
         with silent_codecs():
-            self._capture = cv2.VideoCapture(address)
+            self._capture = cv2.VideoCapture(path)
         is_text = self._capture.get(cv2.CAP_PROP_FOURCC) == TEXT
         if is_text or not self._capture.isOpened():
-            if self.is_camera:
-                raise UserError(f"camera {address} cannot be opened")
             raise UserError(
-                f"{address} cannot be opened: no picture or video, or cut off before"
+                f"{path} cannot be opened: no picture or video, or cut off before"
                 " its index"
             )
-        name = f"camera {address}" if self.is_camera else Path(str(address)).stem
         frames = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        super().__init__(name, frames if frames > 0 and not self.is_camera else None)
+        super().__init__(Path(path).stem, frames if frames > 0 else None)
         self.fps = self._capture.get(cv2.CAP_PROP_FPS) or 25.0
 
     def __iter__(self) -> Iterator[Frame]:
         number = lost = 0  # frames read, frames that could not be
         damaged = 0  # of these, since the last one read
-        began = None  # when the first frame was read
         try:
-            while damaged < (1 if self.is_camera else DAMAGED_RUN):
+            while damaged < DAMAGED_RUN:
                 start = time.perf_counter()
                 is_read, image = self._capture.read()
                 if not is_read:
@@ -111,32 +133,144 @@ class Video(Source):
                         f"{self.name}: {damaged} damaged frame(s) after frame {number}"
                     )
                     lost, damaged = lost + damaged, 0
-                seconds = number / self.fps
-                if self.is_camera:  # drops frames when the model is slower
-                    began = began or time.perf_counter()
-                    seconds = time.perf_counter() - began
                 image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-                yield Frame(f"{number:06d}", image, seconds, ms_since(start))
+                yield Frame(f"{number:06d}", image, number / self.fps, ms_since(start))
                 number += 1
         finally:
             self._capture.release()
-        if self.is_camera:
-            self.problems.append(f"{self.name} stopped after {number} frames")
-        elif self.count and number + lost < self.count:
+        if self.count and number + lost < self.count:
             self.problems.append(
                 f"{self.name} ends early: {number} of {self.count} frames could be read"
             )
 
 
-def open_source(source: str) -> Source:
-    """Opens an image, a folder, a glob, a video file or a camera index.
+class Live(Source):
+    """A camera or a stream, of which a reader always gets the newest frame.
+
+    Args:
+        address: a camera's number or device file, or an address such as
+            `rtsp://host/path`.
+        reconnect: seconds for which to try again when it breaks off.
+
+    Attributes:
+        captured: frames that came so far, also those that no reader got.
+        fps: frames a second, as the source states them.
+
+    Raises:
+        UserError: it cannot be opened, or is no live source.
+    """
+
+    is_video = is_live = True
+
+    def __init__(self, address: str | int, reconnect: float = 0.0):
+        self._address = address
+        is_stream = bool(ADDRESS.match(str(address)))
+        # A password in the address is not shown.
+        parts = urlsplit(address) if is_stream else None
+        name = f"{parts.hostname}{parts.path}" if is_stream else f"camera {address}"
+        super().__init__(re.sub(r"[^\w. -]+", "_", name).strip("_"), None)
+        self.reconnect = reconnect
+        self.captured = 0
+        self._began = self._last = 0.0  # when the first and the last frame came
+        self._shape = None
+        self._closing = threading.Event()
+        with silent_codecs():
+            self._capture = self._open()
+        if not self._capture.isOpened():
+            limit = f" within {OPEN_SECONDS} s" if is_stream else ""
+            raise UserError(f"{self.name} cannot be opened{limit}")
+        if is_stream and self._capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
+            raise UserError(
+                f"{self.name} is a recording, no live stream; download it and give the"
+                " file, so that every frame is read"
+            )
+        self._opened = time.perf_counter()
+        self.fps = self._capture.get(cv2.CAP_PROP_FPS) or 25.0
+
+    def __iter__(self) -> Iterator[Frame]:
+        frames = newest(self._read())
+        try:
+            yield from frames
+        finally:
+            self.close()
+            frames.close()
+
+    def close(self) -> None:
+        self._closing.set()
+
+    def _open(self) -> cv2.VideoCapture:
+        if isinstance(self._address, int):
+            return cv2.VideoCapture(self._address)
+        if not ADDRESS.match(self._address):
+            return cv2.VideoCapture(self._address, cv2.CAP_V4L2)
+        limits = {
+            cv2.CAP_PROP_OPEN_TIMEOUT_MSEC: OPEN_SECONDS,
+            cv2.CAP_PROP_READ_TIMEOUT_MSEC: READ_SECONDS,
+        }
+        flat = [int(n) for prop, s in limits.items() for n in (prop, 1000 * s)]
+        return cv2.VideoCapture(self._address, cv2.CAP_FFMPEG, flat)
+
+    def _read(self) -> Iterator[Frame]:
+        """All frames, over every connection."""
+        try:
+            if time.perf_counter() - self._opened > FRESH_SECONDS:
+                self._reopen()  # the frames that waited meanwhile are old
+            self._last = time.perf_counter()
+            yield from self._read_connection()
+            while (
+                time.perf_counter() - self._last < self.reconnect
+                and not self._closing.wait(RETRY_SECONDS)
+            ):
+                self._reopen()
+                yield from self._read_connection()
+        finally:
+            self._capture.release()
+        self.problems.append(f"{self.name} stopped after {self.captured} frames")
+
+    def _reopen(self) -> None:
+        self._capture.release()
+        self._capture = self._open()
+
+    def _read_connection(self) -> Iterator[Frame]:
+        """The frames until the connection breaks off."""
+        is_new = True
+        while self._capture.grab():
+            now = time.perf_counter()
+            is_read, image = self._capture.retrieve()
+            if not is_read:
+                return
+            if not self.captured:
+                self._began, self._shape = now, image.shape
+            elif is_new:
+                gap = f"{self._last - self._began:.1f} to {now - self._began:.1f} s"
+                self.problems.append(f"{self.name}: no frames from {gap}")
+            if image.shape != self._shape:
+                before, after = (f"{w}x{h}" for h, w, _ in (self._shape, image.shape))
+                self.problems.append(f"{self.name} changed from {before} to {after}")
+                self.close()
+                return
+            is_new, self._last = False, now
+            image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+            name, seconds = f"{self.captured:06d}", now - self._began
+            self.captured += 1
+            yield Frame(name, image, seconds, ms_since(now), now)
+
+
+def open_source(source: str, reconnect: float = 0.0) -> Source:
+    """Opens an image, a folder, a glob, a video file, a camera or a stream.
+
+    Args:
+        source: a path, a pattern, a camera's number or device file, or an address.
+        reconnect: seconds for which to try again when a live source breaks off.
 
     Raises:
         UserError: there is nothing to read.
     """
     path = Path(source)
     if source.isdigit() and not path.exists():
-        return Video(int(source))
+        return Live(int(source), reconnect)
+    if source.startswith(DEVICE) or ADDRESS.match(source):
+        return Live(source, reconnect)
     if path.is_dir():
         paths = [
             file
@@ -153,7 +287,8 @@ def open_source(source: str) -> Source:
     if not paths:
         raise UserError(
             f"{source}: found no picture, video or camera there"
-            " (an image, a folder, a quoted glob, a video file or a camera's number)"
+            " (an image, a folder, a quoted glob, a video file, a camera's number or"
+            " device file, or an address that begins with rtsp, rtmp, http or https)"
         )
     return Pictures(path.resolve().stem if path.exists() else "glob", paths)
 

@@ -1,4 +1,4 @@
-"""Runs generators in threads of their own, with a few items in between."""
+"""Runs generators in threads of their own, with few or no items in between."""
 
 import queue
 import threading
@@ -18,43 +18,79 @@ def ahead(items: Iterable[Item], depth: int = DEPTH) -> Iterator[Item]:
 
     Args:
         items: what to iterate; its exceptions are raised in the reader.
-        depth: how many items may wait.
+        depth: how many items may wait beside the newest; with 0, the next item is only
+            begun when the reader has taken the one before.
 
     Yields:
         The items, in order.
     """
-    waiting: queue.Queue = queue.Queue(depth)
-    stop, end = threading.Event(), object()
+    return _in_thread(items, queue.Queue(), threading.Semaphore(depth + 1))
 
-    def put(item: object) -> None:
-        while not stop.is_set():
-            try:
-                waiting.put(item, timeout=0.1)
-                return
-            except queue.Full:
-                continue
+
+def newest(items: Iterable[Item]) -> Iterator[Item]:
+    """Iterates in a thread of its own, without a pause, for the newest item only.
+
+    Args:
+        items: what to iterate; its exceptions are raised in the reader.
+
+    Yields:
+        Each time the item that came last, waiting when there is no new one. Items in
+        between are left out; the last of all is always given.
+    """
+    return _in_thread(items, _NewestItem(), None)
+
+
+class _NewestItem(queue.Queue):
+    """Holds one item, which a newer one replaces, and how the items ended."""
+
+    def _put(self, item: object) -> None:
+        if isinstance(item, tuple):
+            self.queue.clear()
+        self.queue.append(item)
+
+
+def _in_thread(
+    items: Iterable[Item], waiting: queue.Queue, room: threading.Semaphore | None
+) -> Iterator[Item]:
+    """Iterates in a thread; each item passes through a queue as a tuple of one.
+
+    Args:
+        items: what to iterate.
+        waiting: holds the tuples, and at the end None or the exception.
+        room: for how many items there is room; None for any number.
+    """
+    stop = threading.Event()
 
     def run() -> None:
-        result: object = end
+        error = None
         try:
-            for item in items:
-                put((item,))
+            iterator = iter(items)
+            while True:
+                if room:
+                    room.acquire()
                 if stop.is_set():
                     break
-        except BaseException as error:  # raised again in the reader
-            result = error
+                waiting.put((next(iterator),))
+        except StopIteration:
+            pass
+        except BaseException as raised:  # raised again in the reader
+            error = raised
         finally:
             if hasattr(items, "close"):
                 items.close()
-        put(result)
+        waiting.put(error)
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     try:
         while isinstance(item := waiting.get(), tuple):
+            if room:
+                room.release()
             yield item[0]
-        if isinstance(item, BaseException):
+        if item is not None:
             raise item
     finally:
         stop.set()
+        if room:
+            room.release()
         thread.join()

@@ -120,10 +120,13 @@ def test_camera_frames_carry_the_time_that_passed(monkeypatch):
         def get(self, what):
             return 1000.0
 
-        def read(self):
+        def grab(self):
             time.sleep(0.02)
             self.left -= 1
-            return self.left >= 0, np.zeros((4, 4, 3), np.uint8)
+            return self.left >= 0
+
+        def retrieve(self):
+            return True, np.zeros((4, 4, 3), np.uint8)
 
         def release(self):
             self.left = None
