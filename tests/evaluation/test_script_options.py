@@ -28,7 +28,7 @@ def test_help_imports_no_heavy_package(script):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--batch_size", "0"], "must be at least 1, received 0"),
+        (["--view", "part"], "invalid choice: 'part'"),
         (["--threshold", "1"], "must be above 0 and below 1, received 1"),
         (["--threshold", "x"], "invalid threshold value: 'x'"),
         (["--protocol", "dice"], "invalid choice: 'dice'"),
