@@ -22,6 +22,8 @@ CARD = """# {name}
 | Parameters | {parameters:,} |
 | Input | {input} |
 | Output | {output} |
+| Input shows | the {view} frame |
+| Threshold chosen on validation images | {threshold} |
 | Run by | {run_by} |
 | Parity | {parity} |
 | Speed | {p50_ms:.1f} ms a frame (median, {threads} threads, {machine}) |
@@ -67,7 +69,9 @@ def write_card(path: Path, facts: dict[str, Any]) -> None:
     }
     card = card_path(path)
     write_json(card, facts)
-    write_text(card.with_suffix(".md"), CARD.format(megabytes=size / 1e6, **facts))
+    threshold = "none" if facts["threshold"] is None else facts["threshold"]
+    shown = facts | {"megabytes": size / 1e6, "threshold": threshold}
+    write_text(card.with_suffix(".md"), CARD.format(**shown))
 
 
 def card_path(path: Path) -> Path:
