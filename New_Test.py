@@ -17,8 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from cli.command import UserError, run_command
-from deploy.views import add_view_option
 from evaluation.script_options import make_parser, print_origin, protocol_names
+from evaluation.views import DEFAULT_VIEW
 from models.shipped import model_path
 
 
@@ -60,12 +60,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="the checkpoints are one model trained with several seeds: give mean ± sd",
     )
-    add_view_option(parser)
     args = parser.parse_args(argv)
     if args.seeds and len(args.predictions or args.model_path) < 2:
         parser.error("--seeds needs at least two checkpoints")
-    if args.predictions and (args.tta or args.refine or args.threshold == "auto"):
-        parser.error("--tta, --refine and --threshold auto need a model")
+    needs_model = (
+        args.tta or args.refine or args.threshold == "auto" or args.view != DEFAULT_VIEW
+    )
+    if args.predictions and needs_model:
+        parser.error("--tta, --refine, --view and --threshold auto need a model")
     return args
 
 

@@ -17,7 +17,6 @@ import argparse
 from pathlib import Path
 
 from cli.command import UserError, run_command
-from deploy.views import add_view_option
 from evaluation.script_options import make_parser, print_origin, protocol_names
 from models.shipped import model_path
 
@@ -42,7 +41,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar="D",
         help="prepared or raw datasets, or folders of them (default: data/)",
     )
-    add_view_option(parser)
     return parser.parse_args(argv)
 
 

@@ -15,8 +15,8 @@ from cli.command import UserError, quiet_tensorflow
 from cli.parallel import map_in_order
 from deploy.runtimes import Runtime, load_runtime
 from deploy.segment import FrameSegmenter, Prepared
-from deploy.views import DEFAULT_VIEW
 from evaluation.cases import Case, CaseSet
+from evaluation.views import DEFAULT_VIEW
 from models.run_folder import BEST_CHECKPOINT, model_label
 
 SPEED_SECONDS = 1.0  # how long the speed is measured
@@ -29,7 +29,7 @@ class SegmenterMaps:
     Args:
         runtime: the loaded model.
         path: its file, or its folder.
-        view: one of `deploy.views.VIEWS`.
+        view: one of `evaluation.views.VIEWS`.
         suffixes: added to the label.
 
     Attributes:
@@ -133,7 +133,7 @@ def load_maps(
 
     Args:
         path: a `.h5`, `.xml`, `.onnx` or `.tflite` file, or a SavedModel folder.
-        view: one of `deploy.views.VIEWS`.
+        view: one of `evaluation.views.VIEWS`.
         tta: `"flips"` averages the maps of the four flips of each image.
         refine: `"convcrf"` refines each map by mean-field inference.
 

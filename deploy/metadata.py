@@ -11,7 +11,7 @@ import keras
 from deploy.card import file_hash
 from deploy.formats import require
 from deploy.thresholds import chosen_threshold
-from deploy.views import DEFAULT_VIEW
+from evaluation.views import DEFAULT_VIEW
 
 DEFAULT_THRESHOLD = 0.5  # where a checkpoint's run has chosen none
 

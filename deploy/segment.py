@@ -7,7 +7,7 @@ import numpy as np
 
 from data.images import resize_image
 from deploy.runtimes import Runtime
-from deploy.views import DEFAULT_VIEW, VIEWS
+from evaluation.views import DEFAULT_VIEW, VIEWS
 
 BLACK = 24  # brightest channel of what lies outside the scope's view, 0-255
 THUMBNAIL = 96  # pixels; enough to find a border and to notice a cut

@@ -2,6 +2,7 @@
 
 The modules, in the order the data flows through them:
 
+* `views`: what a network is shown of an image;
 * `cases`: the images and masks of a test set;
 * `saved_maps`: probability maps from files (`deploy/maps.py` has those of a model);
 * `protocols`: the ways of scoring, one publication's each;

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from cli.command import command_parser
 from cli.ranges import PROBABILITY, number
 from evaluation.protocols import PROTOCOL_NAMES
+from evaluation.views import DEFAULT_VIEW, VIEWS
 
 if TYPE_CHECKING:
     from evaluation.cases import CaseSet
@@ -43,6 +44,13 @@ def make_parser(docstring: str) -> argparse.ArgumentParser:
         metavar="T",
         help="score at this threshold too; auto: at the one that was chosen on the "
         "validation images of the run that best.h5, or its export, is from",
+    )
+    parser.add_argument(
+        "--view",
+        choices=VIEWS,
+        default=DEFAULT_VIEW,
+        help="what the network is shown: the whole frame, or the frame cropped to the "
+        "scope's view, with probability 0 outside it (default: %(default)s)",
     )
     parser.add_argument(
         "--tta",

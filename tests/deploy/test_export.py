@@ -21,7 +21,7 @@ from deploy.gate import (
 )
 from deploy.metadata import describe_use
 from deploy.runtimes import load_runtime
-from deploy.views import DEFAULT_VIEW
+from evaluation.views import DEFAULT_VIEW
 from models import build_model
 from models.checkpoints import load_checkpoint, save_checkpoint
 from models.inference import build_rgb_model

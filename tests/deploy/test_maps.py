@@ -24,8 +24,8 @@ from deploy.predict import predict
 from deploy.runtimes import Runtime, load_runtime
 from deploy.segment import FrameSegmenter
 from deploy.sources import open_source
-from deploy.views import DEFAULT_VIEW, VIEWS
 from evaluation.cases import at_original_size, open_case_set
+from evaluation.views import DEFAULT_VIEW, VIEWS
 from models.checkpoints import load_checkpoint
 
 

@@ -48,6 +48,7 @@ def test_seeds_and_maps_are_checked(capsys):
     for flags, message in (
         (["--seeds"], "--seeds needs at least two"),
         (["--predictions", "maps", "--tta", "flips"], "need a model"),
+        (["--predictions", "maps", "--view", "cropped"], "need a model"),
     ):
         with pytest.raises(SystemExit):
             New_Test.parse_args(["--data_path", "data", *flags])
