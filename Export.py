@@ -2,11 +2,12 @@
 
     python Export.py --model_path runs/lgps/best.h5 --format openvino
     python Export.py --model_path best.h5 --format openvino --int8 \\
-        --data_path data/Kvasir-SEG
+        --data_path data/Kvasir-SEG --gate_data_path data/CVC-300
 
 The exported model takes uint8 RGB frames `(1, H, W, 3)` and gives float32 probability
 `(1, H, W, 1)`. It is run by its own runtime and compared with Keras before it is
-kept: a file that differs is deleted, and the exit code is 1.
+kept: a file that differs is deleted, and the exit code is 1. An int8 export is compared
+on images that the network was not trained on.
 """
 
 import argparse
@@ -59,8 +60,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--max_drop",
         type=number(float, DICE_DIFFERENCE),
         default=0.005,
-        help="Dice that an export may lose on the validation part of --data_path;"
-        " default: %(default)s",
+        help="Dice, pooled and mean, that an export may lose on the images it is"
+        " compared on; default: %(default)s",
     )
     parser.add_argument(
         "--max_difference",
@@ -72,9 +73,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--data_path",
         type=Path,
-        help="prepared dataset: its training images calibrate --int8, and those of them"
-        " that validation.json beside the checkpoint names, or else the part that"
-        " train.py sets aside by default, are compared on; default: drawn demo frames",
+        help="prepared dataset that the checkpoint was trained on: its training images"
+        " calibrate --int8",
+    )
+    parser.add_argument(
+        "--gate_data_path",
+        type=Path,
+        help="prepared dataset, of which the test images are taken, or a raw one: the"
+        " export is compared on up to 200 of its images, which the checkpoint must not"
+        " have been trained on; default: the validation images of --data_path that the"
+        " checkpoint's run held back, or without --data_path drawn demo frames",
     )
     return parser.parse_args(argv)
 

@@ -1,7 +1,7 @@
 """Scores one or several models on one dataset they have not seen.
 
     python New_Test.py --data_path data/CVC-300 --model_path runs/lgps/best.h5
-    python New_Test.py --data_path my_frames --model_path A.h5 B.h5 --protocol all
+    python New_Test.py --data_path my_frames --model_path A.h5 A_int8.xml B.onnx
     python New_Test.py --data_path data/CVC-300 --predictions maps/CVC-300
 
 The dataset is a prepared one, a raw folder of any known layout (Kvasir-SEG,
@@ -17,13 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from cli.command import UserError, run_command
-from evaluation.script_options import (
-    load_network,
-    make_parser,
-    print_origin,
-    protocol_names,
-    read_threshold,
-)
+from evaluation.script_options import make_parser, print_origin, protocol_names
+from evaluation.views import DEFAULT_VIEW
 from models.shipped import model_path
 
 
@@ -42,8 +37,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         nargs="+",
         type=model_path,
         default=[model_path("lgps")],
-        metavar="X.h5",
-        help="trained checkpoints; default lgps, the shipped weights",
+        metavar="MODEL",
+        help=".h5 checkpoints, and files or SavedModel folders of Export.py; default "
+        "lgps, the shipped weights",
     )
     what.add_argument(
         "--predictions",
@@ -67,12 +63,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.seeds and len(args.predictions or args.model_path) < 2:
         parser.error("--seeds needs at least two checkpoints")
-    if args.predictions and (args.tta or args.refine or args.threshold == "auto"):
-        parser.error("--tta, --refine and --threshold auto need a model")
+    needs_model = (
+        args.tta or args.refine or args.threshold == "auto" or args.view != DEFAULT_VIEW
+    )
+    if args.predictions and needs_model:
+        parser.error("--tta, --refine, --view and --threshold auto need a model")
     return args
 
 
 def main(args: argparse.Namespace) -> None:
+    from deploy.maps import load_maps
+    from deploy.thresholds import read_threshold
     from evaluation.cases import open_case_set
     from evaluation.evaluate import evaluate
     from evaluation.protocols import build_protocols
@@ -96,8 +97,11 @@ def main(args: argparse.Namespace) -> None:
         for source in sources:
             source.check(case_set)
     else:
-        thresholds = [read_threshold(args, path) for path in args.model_path]
-        sources = [load_network(args, path) for path in args.model_path]
+        thresholds = [read_threshold(args.threshold, path) for path in args.model_path]
+        sources = [
+            load_maps(path, args.view, args.tta, args.refine)
+            for path in args.model_path
+        ]
     labels = [source.label for source in sources]
     if len(set(labels)) < len(labels):
         raise UserError(

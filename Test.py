@@ -2,7 +2,9 @@
 
     python Test.py --model_path runs/lgps/best.h5
     python Test.py --model_path runs/lgps/best.h5 --data_path data/Kvasir-SEG
-    python Test.py --model_path runs/lgps/best.h5 --protocol all --threshold auto
+    python Test.py --model_path runs/lgps/best_int8.xml --protocol all --threshold auto
+
+The model is a checkpoint or any file of Export.py, which is run by its own runtime.
 
 The test part of each prepared dataset is scored. For protocols that score at the
 masks' original size, the raw files of that part are read instead of the arrays, where
@@ -15,13 +17,7 @@ import argparse
 from pathlib import Path
 
 from cli.command import UserError, run_command
-from evaluation.script_options import (
-    load_network,
-    make_parser,
-    print_origin,
-    protocol_names,
-    read_threshold,
-)
+from evaluation.script_options import make_parser, print_origin, protocol_names
 from models.shipped import model_path
 
 DATA_FOLDER = Path(__file__).resolve().parent / "data"
@@ -33,8 +29,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--model_path",
         type=model_path,
         default="lgps",
-        metavar="X.h5",
-        help="the trained checkpoint; default lgps, the shipped weights",
+        metavar="MODEL",
+        help="a .h5, or a file or SavedModel folder of Export.py; default lgps, the "
+        "shipped weights",
     )
     parser.add_argument(
         "--data_path",
@@ -48,13 +45,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
+    from deploy.maps import load_maps
+    from deploy.thresholds import read_threshold
     from evaluation.cases import find_case_sets, tell_apart
     from evaluation.evaluate import evaluate
     from evaluation.protocols import build_protocols
     from evaluation.report.results_folder import claim_folder, write_summary
 
     names = protocol_names(args)
-    threshold = read_threshold(args, args.model_path)
+    threshold = read_threshold(args.threshold, args.model_path)
     protocols = build_protocols(names)
     original_size = any(protocol.original_size for protocol in protocols)
     found = [find_case_sets(path, original_size) for path in args.data_path]
@@ -64,7 +63,7 @@ def main(args: argparse.Namespace) -> None:
             f"no test set in {', '.join(map(str, args.data_path))}; prepare one with "
             "`python Preprocess_SEG.py`, or `python -m data.demo --out_dir data/demo`"
         )
-    maps = load_network(args, args.model_path)
+    maps = load_maps(args.model_path, args.view, args.tta, args.refine)
     folders = [claim_folder(args.out_dir, maps, case_set) for case_set in sets]
     results = {}
     for case_set, folder in zip(sets, folders, strict=True):

@@ -1,7 +1,7 @@
 """Deployment: export, quantisation, runtimes, and prediction on pictures and video.
 
-Nothing here is needed to train or to score, and the runtimes are optional
-(`pip install -r requirements-export.txt`).
+Nothing here is needed to train. The test scripts score what is predicted here. The
+runtimes of exported files are optional (`pip install -r requirements-export.txt`).
 """
 
 from deploy.segment import Finding

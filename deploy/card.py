@@ -1,10 +1,12 @@
 """Writes the model card beside each export: what it is, and what was measured."""
 
 import hashlib
+import json
 import platform
 from pathlib import Path
 from typing import Any
 
+from cli.command import UserError
 from cli.files import write_json, write_text
 from deploy.formats import FORMATS, model_files
 
@@ -20,6 +22,8 @@ CARD = """# {name}
 | Parameters | {parameters:,} |
 | Input | {input} |
 | Output | {output} |
+| Input shows | the {view} frame |
+| Threshold chosen on validation images | {threshold} |
 | Run by | {run_by} |
 | Parity | {parity} |
 | Speed | {p50_ms:.1f} ms a frame (median, {threads} threads, {machine}) |
@@ -63,6 +67,32 @@ def write_card(path: Path, facts: dict[str, Any]) -> None:
         "machine": machine_name(),
         "run_by": FORMATS[facts["format"]].run_by,
     }
-    card = path.with_name(f"{path.name}.card.json")
+    card = card_path(path)
     write_json(card, facts)
-    write_text(card.with_suffix(".md"), CARD.format(megabytes=size / 1e6, **facts))
+    threshold = "none" if facts["threshold"] is None else facts["threshold"]
+    shown = facts | {"megabytes": size / 1e6, "threshold": threshold}
+    write_text(card.with_suffix(".md"), CARD.format(**shown))
+
+
+def card_path(path: Path) -> Path:
+    """The card, as JSON, of an exported file or folder."""
+    path = path.resolve()
+    return path.with_name(f"{path.name}.card.json")
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """Reads the card of an exported file or folder.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    card = card_path(path)
+    try:
+        content = json.loads(card.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{card} is not there; Export.py writes it") from None
+    except (OSError, ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise UserError(f"{card} is damaged; export the model again")
+    return content

@@ -12,12 +12,20 @@ import numpy as np
 
 from cli.command import UserError
 from cli.files import make_folder
-from deploy.card import file_hash, write_card
+from deploy.card import write_card
 from deploy.export import write_model
 from deploy.formats import FORMATS, check_format, model_files
-from deploy.gate import dataset_frames, demo_frames, measure_parity
+from deploy.gate import (
+    Frames,
+    dataset_frames,
+    demo_frames,
+    held_out_frames,
+    measure_parity,
+)
+from deploy.metadata import describe_use, write_metadata
 from deploy.quantise import write_int8
 from deploy.runtimes import Runtime, available_cores, load_runtime
+from deploy.thresholds import chosen_threshold
 from models.checkpoints import Checkpoint, load_checkpoint
 from models.inference import build_rgb_model, replace_erf
 
@@ -42,14 +50,8 @@ def export_checkpoint(args: argparse.Namespace) -> int:
     check_format(args.format)
     size = tuple(args.image_size) if args.image_size else None
     checkpoint = load_checkpoint(args.model_path, image_size=size)
-    size = checkpoint.image_size
     out = _output_path(args)
-    if args.data_path:
-        frames = dataset_frames(
-            args.data_path, "validation", size, COMPARED_FRAMES, checkpoint.path
-        )
-    else:
-        frames = demo_frames(size)
+    frames = _compared_frames(args, checkpoint)
     maps = keras_maps(checkpoint, frames.images)  # before the model may be changed
     model = _build(checkpoint, args)
     make_folder(out.parent)
@@ -57,18 +59,12 @@ def export_checkpoint(args: argparse.Namespace) -> int:
         # Its name is final already: OpenVINO's .xml names its .bin.
         staged = Path(folder) / out.name
         start = time.perf_counter()
-        if args.int8:
-            calibration = dataset_frames(
-                args.data_path, "train", size, CALIBRATION_FRAMES, checkpoint.path
-            )
-            write_int8(model, staged, args.format, calibration.images)
-        else:
-            write_model(model, staged, args.format)
+        use = _write(args, checkpoint, model, staged)
         print(f"{out}: written in {time.perf_counter() - start:.0f} s")
 
         runtime = load_runtime(staged)
         parity = measure_parity(maps, runtime, frames)
-        print(f"{'int8' if args.int8 else 'float32'}: {parity}")
+        print(f"{use['precision']}: {parity}")
         max_difference = None if args.int8 else args.max_difference
         if problems := parity.problems(args.max_drop, max_difference):
             print(f"the export to {out} is deleted: {'; '.join(problems)}")
@@ -78,13 +74,15 @@ def export_checkpoint(args: argparse.Namespace) -> int:
     facts = {
         "model": checkpoint.name,
         "format": args.format,
-        "precision": "int8" if args.int8 else "float32",
+        "precision": use["precision"],
         "source": checkpoint.path.name,
-        "source_sha256": file_hash(checkpoint.path),
+        "source_sha256": use["checkpoint_sha256"],
         "parameters": checkpoint.model.count_params(),
         "input": f"{_shape(model.input_shape)} uint8 RGB 0-255, sides divisible by "
         f"{checkpoint.convention.size_multiple}",
         "output": f"{_shape(model.output_shape)} float32 probability",
+        "view": use["view"],
+        "threshold": chosen_threshold(checkpoint.path),
         "parity": str(parity),
         "compared": asdict(parity),
         "p50_ms": milliseconds,
@@ -97,6 +95,39 @@ def export_checkpoint(args: argparse.Namespace) -> int:
         f"card in {out.name}.card.md"
     )
     return 0
+
+
+def _compared_frames(args: argparse.Namespace, checkpoint: Checkpoint) -> Frames:
+    """The frames that decide whether the export is kept."""
+    size = checkpoint.image_size
+    if args.gate_data_path:
+        return held_out_frames(args.gate_data_path, size, COMPARED_FRAMES)
+    if args.data_path:
+        return dataset_frames(
+            args.data_path, "validation", size, COMPARED_FRAMES, checkpoint.path
+        )
+    return demo_frames(size)
+
+
+def _write(
+    args: argparse.Namespace, checkpoint: Checkpoint, model: keras.Model, path: Path
+) -> dict[str, str]:
+    """Writes the model's file; returns the metadata that describe its use."""
+    if args.int8:
+        calibration = dataset_frames(
+            args.data_path,
+            "train",
+            checkpoint.image_size,
+            CALIBRATION_FRAMES,
+            checkpoint.path,
+        )
+        write_int8(model, path, args.format, calibration.images)
+    else:
+        write_model(model, path, args.format)
+    precision = "int8" if args.int8 else "float32"
+    use = describe_use(model, checkpoint.path, precision)
+    write_metadata(path, args.format, use)
+    return use
 
 
 def keras_maps(checkpoint: Checkpoint, images: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 
 from data.images import resize_image
 from deploy.runtimes import Runtime
+from evaluation.views import DEFAULT_VIEW, VIEWS
 
 BLACK = 24  # brightest channel of what lies outside the scope's view, 0-255
 THUMBNAIL = 96  # pixels; enough to find a border and to notice a cut
@@ -14,7 +15,7 @@ THUMBNAIL = 96  # pixels; enough to find a border and to notice a cut
 # CVC-ClinicDB 25 of 28 differ by more; neighbours of one video at 25 fps by far less.
 CUT_DIFFERENCE = 24.0
 MEAN_GREY = np.full((1, 3), 1 / 3, np.float32)
-MIN_AREA = 0.0005  # of the view: smaller specks are no finding
+MIN_AREA = 0.0005  # of what the network is shown: smaller specks are no finding
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,12 @@ class Finding:
     """The result of one frame.
 
     Attributes:
-        probability: `(H, W)` float32 in [0, 1], 0 outside the scope's view.
-        mask: `(H, W)` uint8 0/1.
-        boxes: (x, y, width, height) of each polyp in pixels, the largest first.
-        area_percent: share of the view that is polyp.
+        probability: `(H, W)` float32 in [0, 1].
+        mask: `(H, W)` uint8, 1 where the probability is above the threshold.
+        boxes: (x, y, width, height) of each polyp in pixels, the largest first;
+            specks smaller than `MIN_AREA` are in the mask, but have no box.
+        area_percent: share of the frame, or of the scope's view where the frame is
+            cropped to it, that is polyp.
     """
 
     probability: np.ndarray
@@ -39,18 +42,19 @@ class Prepared:
     """A frame at the network's size, and how to go back to its own size.
 
     Attributes:
-        small: `(h, w, 3)` uint8 RGB, the view at the network's size.
-        view: `(H, W)` bool, the scope's view in the frame.
-        box: the rows and columns that hold it.
-        view_area: pixels in the view.
+        small: `(h, w, 3)` uint8 RGB, what the network is shown, at its size.
+        size: (H, W) of the frame in pixels.
+        area: pixels of the frame, or of the scope's view.
+        view: `(H, W)` bool, the scope's view in the frame, and the rows and columns
+            that hold it; None when the network is shown the whole frame.
         thumbnail: small grey copy, by which cuts are noticed; None when nothing is
             smoothed.
     """
 
     small: np.ndarray
-    view: np.ndarray
-    box: tuple[slice, slice]
-    view_area: int
+    size: tuple[int, int]
+    area: int
+    view: tuple[np.ndarray, tuple[slice, slice]] | None
     thumbnail: np.ndarray | None
 
 
@@ -116,6 +120,8 @@ class FrameSegmenter:
         threshold: probability from which a pixel is polyp.
         smooth: share of the past in the smoothed probability, in [0, 1); 0 = off.
         is_video: whether the frames share one view; else each is its own picture.
+        view: one of `VIEWS`: show the network the whole frame, or the frame cropped to
+            the scope's view, with probability 0 outside it.
     """
 
     def __init__(
@@ -124,11 +130,17 @@ class FrameSegmenter:
         threshold: float = 0.5,
         smooth: float = 0.0,
         is_video: bool = False,
+        view: str = DEFAULT_VIEW,
     ):
+        if view not in VIEWS:
+            raise ValueError(
+                f"Argument `view` must be one of {', '.join(VIEWS)}. Received: {view}"
+            )
         self.runtime = runtime
         self.threshold = threshold
         self.smooth = smooth
         self.is_video = is_video
+        self.view = view
         self._view = View()
         self._thumbnail = None
         self._past = None
@@ -143,13 +155,16 @@ class FrameSegmenter:
         return self.finish(prepared, self.infer(prepared))
 
     def prepare(self, frame: np.ndarray) -> Prepared:
-        """Finds the view of a frame and brings it to the network's size."""
-        if not self.is_video:
-            self._view = View()
-        view, box = self._view.update(frame)
-        small = resize_image(frame[box], self.runtime.image_size)
+        """Brings a frame, or the scope's view in it, to the network's size."""
+        height, width = size = frame.shape[:2]
+        shown, area, view = frame, height * width, None
+        if self.view == "cropped":
+            finder = self._view if self.is_video else View()
+            view = mask, box = finder.update(frame)
+            shown, area = frame[box], finder.area
+        small = resize_image(shown, self.runtime.image_size)
         grey = cv2.transform(thumbnail(frame), MEAN_GREY) if self.smooth else None
-        return Prepared(small, view, box, self._view.area, grey)
+        return Prepared(small, size, area, view, grey)
 
     def infer(self, prepared: Prepared) -> np.ndarray:
         """Probabilities `(h, w)` at the network's size, smoothed over time."""
@@ -158,16 +173,21 @@ class FrameSegmenter:
             probability = self._smoothed(probability, prepared.thumbnail)
         return probability
 
+    def enlarge(self, prepared: Prepared, probability: np.ndarray) -> np.ndarray:
+        """Brings probabilities `(h, w)` to the frame's own size, `(H, W)`."""
+        if prepared.view is None:
+            return _resize_map(probability, prepared.size)
+        mask, box = prepared.view
+        inside = mask[box]
+        full = np.zeros(prepared.size, np.float32)
+        enlarged = _resize_map(probability, inside.shape)
+        full[box] = cv2.copyTo(enlarged, inside.view(np.uint8))
+        return full
+
     def finish(self, prepared: Prepared, probability: np.ndarray) -> Finding:
         """Turns probabilities `(h, w)` into the finding at the frame's own size."""
-        box = prepared.box
-        rows, columns = prepared.view[box].shape
-        full = np.zeros(prepared.view.shape, np.float32)
-        enlarged = cv2.resize(
-            probability, (columns, rows), interpolation=cv2.INTER_LINEAR
-        )
-        full[box] = cv2.copyTo(enlarged, prepared.view[box].view(np.uint8))
-        return find_polyps(full, self.threshold, prepared.view_area)
+        full = self.enlarge(prepared, probability)
+        return find_polyps(full, self.threshold, prepared.area)
 
     def _smoothed(self, probability: np.ndarray, grey: np.ndarray) -> np.ndarray:
         """Exponential mean over the frames since the last cut."""
@@ -181,29 +201,31 @@ class FrameSegmenter:
         return probability
 
 
-def find_polyps(probability: np.ndarray, threshold: float, view_area: int) -> Finding:
+def find_polyps(probability: np.ndarray, threshold: float, area: int) -> Finding:
     """Turns a probability map into a mask, boxes and an area.
 
     Args:
         probability: `(H, W)` float32 in [0, 1].
         threshold: pixels above it are polyp.
-        view_area: pixels in the scope's view.
+        area: pixels of the frame, or of the scope's view in it.
     """
     mask = (probability > threshold).astype(np.uint8)
     if not mask.any():
         return Finding(probability, mask, [], 0.0)
     left, top, width, height = cv2.boundingRect(mask)  # labelling is slow: only there
     found = mask[top : top + height, left : left + width]
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(found)
+    _, _, stats, _ = cv2.connectedComponentsWithStats(found)
     stats[:, cv2.CC_STAT_LEFT] += left
     stats[:, cv2.CC_STAT_TOP] += top
     areas = stats[:, cv2.CC_STAT_AREA]
-    order = [n for n in np.argsort(-areas) if n and areas[n] >= MIN_AREA * view_area]
-    if len(order) < count - 1:
-        found[...] = np.isin(labels, order)
+    order = [n for n in np.argsort(-areas) if n and areas[n] >= MIN_AREA * area]
     boxes = [tuple(int(v) for v in stats[n, : cv2.CC_STAT_AREA]) for n in order]
-    area = 100 * float(areas[order].sum()) / max(int(view_area), 1)
-    return Finding(probability, mask, boxes, area)
+    percent = 100 * float(areas[order].sum()) / max(int(area), 1)
+    return Finding(probability, mask, boxes, percent)
+
+
+def _resize_map(probability: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return cv2.resize(probability, size[::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def thumbnail(frame: np.ndarray) -> np.ndarray:

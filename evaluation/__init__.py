@@ -2,8 +2,9 @@
 
 The modules, in the order the data flows through them:
 
+* `views`: what a network is shown of an image;
 * `cases`: the images and masks of a test set;
-* `maps`, `saved_maps`: probability maps from a network, or from files;
+* `saved_maps`: probability maps from files (`deploy/maps.py` has those of a model);
 * `protocols`: the ways of scoring, one publication's each;
 * `scoring`: the scores of a set;
 * `analysis`: intervals, slices and comparisons;

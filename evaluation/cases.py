@@ -71,16 +71,19 @@ class CaseSet:
 
 
 class MapSource(Protocol):
-    """A source of probability maps: `maps.NetworkMaps` or `saved_maps.SavedMaps`.
+    """A source of probability maps, such as `saved_maps.SavedMaps`.
 
     Attributes:
         label: the model's name in paths and tables.
-        source: the checkpoint, or the folder of saved maps.
+        source: the model's file, or the folder of saved maps.
+        view: `"whole"` or `"cropped"`: what the network is shown of a frame; None for
+            saved maps.
         images_per_second: the speed of the network; None for saved maps.
     """
 
     label: str
     source: Path
+    view: str | None
     images_per_second: float | None
 
     def cases(

@@ -32,9 +32,10 @@ class SavedMaps:
     Attributes:
         label: the model's name in paths and tables: the folder's name.
         source: the folder.
-        images_per_second: None, as nothing is predicted.
+        view, images_per_second: None, as nothing is predicted.
     """
 
+    view = None
     images_per_second = None
 
     def __init__(self, folder: Path):

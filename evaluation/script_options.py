@@ -8,15 +8,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.command import UserError, command_parser, quiet_tensorflow
-from cli.ranges import AT_LEAST_ONE, PROBABILITY, number
+from cli.command import command_parser
+from cli.ranges import PROBABILITY, number
 from evaluation.protocols import PROTOCOL_NAMES
-from models.run_folder import BEST_CHECKPOINT, RunFolder
-from models.shipped import SHIPPED_WEIGHTS
+from evaluation.views import DEFAULT_VIEW, VIEWS
 
 if TYPE_CHECKING:
     from evaluation.cases import CaseSet
-    from evaluation.maps import NetworkMaps
     from evaluation.protocols.base import Protocol
 
 RESULTS_FOLDER = Path(__file__).resolve().parent.parent / "results"
@@ -45,7 +43,14 @@ def make_parser(docstring: str) -> argparse.ArgumentParser:
         type=threshold,
         metavar="T",
         help="score at this threshold too; auto: at the one that was chosen on the "
-        "validation images of the run that best.h5 is from",
+        "validation images of the run that best.h5, or its export, is from",
+    )
+    parser.add_argument(
+        "--view",
+        choices=VIEWS,
+        default=DEFAULT_VIEW,
+        help="what the network is shown: the whole frame, or the frame cropped to the "
+        "scope's view, with probability 0 outside it (default: %(default)s)",
     )
     parser.add_argument(
         "--tta",
@@ -67,13 +72,6 @@ def make_parser(docstring: str) -> argparse.ArgumentParser:
         metavar="DIR",
         help="root of the results (default: results/)",
     )
-    parser.add_argument(
-        "--batch_size",
-        type=number(int, AT_LEAST_ONE),
-        default=8,
-        metavar="N",
-        help="images per network call (default: %(default)s)",
-    )
     return parser
 
 
@@ -89,30 +87,6 @@ def protocol_names(args: argparse.Namespace) -> list[str]:
     return list(dict.fromkeys(args.protocol))
 
 
-def read_threshold(args: argparse.Namespace, model_path: Path) -> float | None:
-    """Returns the threshold asked for; for `auto`, the one chosen by the model's run.
-
-    Raises:
-        UserError: for `auto`, when the run of the checkpoint has chosen none.
-    """
-    if args.threshold != "auto":
-        return args.threshold
-    is_shipped = model_path.resolve() in SHIPPED_WEIGHTS.values()
-    if model_path.name != BEST_CHECKPOINT and not is_shipped:
-        raise UserError(
-            f"--threshold auto is known for a run's {BEST_CHECKPOINT} only, not for "
-            f"{model_path}; give a number"
-        )
-    run = RunFolder.of_checkpoint(model_path)
-    validation = run.read_validation()
-    if validation is None:
-        raise UserError(
-            f"--threshold auto needs {run.validation}, but it is not there; "
-            "give a number"
-        )
-    return validation.threshold
-
-
 def print_origin(case_set: "CaseSet", protocols: list["Protocol"]) -> None:
     """Prints what was found, and which protocols lack the masks' original size."""
     print(case_set.origin)
@@ -122,13 +96,3 @@ def print_origin(case_set: "CaseSet", protocols: list["Protocol"]) -> None:
             f"  {', '.join(lacking)}: scored at the size of the arrays, as the raw "
             "files are not there"
         )
-
-
-def load_network(args: argparse.Namespace, model_path: Path) -> "NetworkMaps":
-    """Loads a checkpoint and compiles it for batches of `args.batch_size`."""
-    quiet_tensorflow()
-    from evaluation.maps import NetworkMaps
-    from models.checkpoints import load_checkpoint
-
-    checkpoint = load_checkpoint(model_path)
-    return NetworkMaps(checkpoint, args.batch_size, args.tta, args.refine)

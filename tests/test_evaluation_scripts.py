@@ -13,9 +13,9 @@ import New_Test
 import Test
 from cli.command import UserError
 from data import demo, prepare
+from deploy.thresholds import read_threshold
 from evaluation.cases import find_case_sets, tell_apart
 from evaluation.protocols import PROTOCOL_NAMES
-from evaluation.script_options import read_threshold
 from models.run_folder import RunFolder, Validation
 from models.shipped import model_path
 
@@ -59,7 +59,6 @@ def run(script, *arguments):
 def test_test_scores_every_set(checkpoint, data, tmp_path, capsys):
     run(
         Test, "--model_path", checkpoint, "--data_path", data, "--out_dir", tmp_path,
-        "--batch_size", 2,
     )  # fmt: skip
     printed = capsys.readouterr().out
     for name, images in (("demo", 5), ("raw", 2)):
@@ -165,18 +164,36 @@ def test_mistakes_are_named(checkpoint, data, tmp_path):
 
 
 def test_threshold_of_the_run(tmp_path):
-    arguments = ["--model_path", str(tmp_path / "best.h5"), "--threshold", "auto"]
-    args = Test.parse_args(arguments)
+    best = tmp_path / "best.h5"
     with pytest.raises(UserError, match="validation.json, but it is not there"):
-        read_threshold(args, args.model_path)
+        read_threshold("auto", best)
     RunFolder(tmp_path).write_validation(Validation(0.37, 0.9, 0.8))
-    assert read_threshold(args, args.model_path) == 0.37
+    assert read_threshold("auto", best) == 0.37
     (tmp_path / "validation.json").write_text("{}")
     with pytest.raises(UserError, match="validation.json is damaged"):
-        read_threshold(args, args.model_path)
+        read_threshold("auto", best)
     with pytest.raises(UserError, match="run's best.h5 only, not for .*epoch_1.h5"):
-        read_threshold(args, tmp_path / "epoch_1.h5")
-    assert read_threshold(args, model_path("lgps")) == 0.55
+        read_threshold("auto", tmp_path / "epoch_1.h5")
+    assert read_threshold("auto", model_path("lgps")) == 0.55
+
+
+@pytest.mark.parametrize(
+    ("card", "message"),
+    [
+        (None, r"best.xml.card.json is not there; Export.py writes it"),
+        ("[1]", "best.xml.card.json is damaged"),
+        ('{"threshold": null}', "best.xml.card.json names no threshold; give a number"),
+        ('{"threshold": 1.5}', "names no threshold"),
+    ],
+)
+def test_threshold_of_an_export(tmp_path, card, message):
+    path = tmp_path / "best.xml.card.json"
+    if card:
+        path.write_text(card)
+    with pytest.raises(UserError, match=message):
+        read_threshold("auto", tmp_path / "best.xml")
+    path.write_text('{"threshold": 0.37}')
+    assert read_threshold("auto", tmp_path / "best.xml") == 0.37
 
 
 def test_prepared_sets_are_read_raw_where_the_protocol_wants_it(data, tmp_path):

@@ -66,14 +66,14 @@ class RowTasks(Tasks):
     """The measurements that the process of a row can be asked for."""
 
     def __init__(self, row: Row, threads: int, data_path: Path | None):
-        from deploy.gate import dataset_frames, demo_frames
+        from deploy.gate import demo_frames, held_out_frames
 
         self.row = row
         self.threads = threads
         self.run = _load(row, threads)
         self.run(np.zeros((*IMAGE_SIZE, 3), np.uint8))
         if data_path:
-            self.frames = dataset_frames(data_path, "test", IMAGE_SIZE, DICE_FRAMES)
+            self.frames = held_out_frames(data_path, IMAGE_SIZE, DICE_FRAMES)
         else:
             self.frames = demo_frames(IMAGE_SIZE)
 

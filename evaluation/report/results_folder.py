@@ -79,6 +79,7 @@ def write_metrics(
         "findings": frame_findings(scores),
         "slices": slice_scores(scores),
         "rules": {protocol.name: protocol.rules for protocol in scores.protocols},
+        "view": maps.view,
         "images_per_second": maps.images_per_second,
         "note": training_note(maps, case_set),
         "model_path": str(Path(maps.source).resolve()),

@@ -1,5 +1,6 @@
 """Export.py: every format equals Keras, the gate deletes, int8 keeps its Dice."""
 
+import hashlib
 import json
 
 import keras
@@ -11,10 +12,19 @@ from cli.command import UserError
 from data import demo
 from deploy import export_run, runtimes
 from deploy.formats import FORMATS, require
-from deploy.gate import Frames, Parity, dataset_frames, measure_parity
+from deploy.gate import (
+    Frames,
+    Parity,
+    dataset_frames,
+    held_out_frames,
+    measure_parity,
+)
+from deploy.metadata import describe_use
 from deploy.runtimes import load_runtime
+from evaluation.views import DEFAULT_VIEW
 from models import build_model
 from models.checkpoints import load_checkpoint, save_checkpoint
+from models.inference import build_rgb_model
 from models.run_folder import RunFolder, Validation
 
 SIZE = (64, 48)
@@ -22,13 +32,14 @@ SIZE = (64, 48)
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    """An untrained LGPS whose probabilities vary over the frame."""
+    """An untrained LGPS whose probabilities vary; its run chose threshold 0.35."""
     keras.utils.set_random_seed(1)
     model = build_model("lgps", (*SIZE, 3))
     last = model.layers[-1]
     last.set_weights([30 * last.get_weights()[0], np.zeros(1)])
     path = tmp_path_factory.mktemp("checkpoint") / "best.h5"
     save_checkpoint(model, path)
+    RunFolder(path.parent).write_validation(Validation(0.35, 0.9, 0.8))
     return path
 
 
@@ -70,6 +81,58 @@ def test_openvino_and_its_card(checkpoint, tmp_path):
     assert card["parameters"] == 1_084_961
     assert card["compared"]["max_difference"] < 1e-4
     assert card["p50_ms"] > 0
+    assert (card["view"], card["threshold"]) == (DEFAULT_VIEW, 0.35)
+
+
+def expected_use(checkpoint):
+    """What a file says about its use; the run of the checkpoint chose 0.35."""
+    return {
+        "model": "lgps",
+        "precision": "float32",
+        "input_size": "64 48",
+        "input_layout": "NHWC",
+        "input_type": "uint8",
+        "color_order": "RGB",
+        "input_range": "0 255",
+        "scaling_inside": "true",
+        "view": DEFAULT_VIEW,
+        "output": "probability",
+        "output_layout": "NHWC",
+        "output_type": "float32",
+        "threshold": "0.35",
+        "labels": "polyp",
+        "checkpoint_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+    }
+
+
+def test_openvino_files_say_how_they_are_used(checkpoint, tmp_path):
+    openvino = pytest.importorskip("openvino")
+    path = tmp_path / "best.xml"
+    assert export(checkpoint, "--out", path) == 0
+    model = openvino.Core().read_model(path)
+    stored = model.get_rt_info(["model_info"]).astype(dict)
+    found = {name: value.astype(str) for name, value in stored.items()}
+    assert found == expected_use(checkpoint)
+
+
+@pytest.mark.slow
+def test_onnx_files_say_how_they_are_used(checkpoint, tmp_path):
+    needs("onnx")
+    import onnxruntime
+
+    path = tmp_path / "best.onnx"
+    assert export(checkpoint, "--format", "onnx", "--out", path) == 0
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    found = session.get_modelmeta().custom_metadata_map
+    assert expected_use(checkpoint).items() <= found.items()
+
+
+def test_an_open_size_and_no_chosen_threshold(checkpoint, tmp_path):
+    model = build_rgb_model(load_checkpoint(checkpoint, image_size=(None, None)))
+    other = tmp_path / "epoch_1.h5"
+    other.write_bytes(b"")
+    use = describe_use(model, other, "float32")
+    assert (use["input_size"], use["threshold"]) == ("any any", "0.5")
 
 
 @pytest.mark.slow
@@ -127,7 +190,7 @@ def test_int8_passes_or_is_deleted(checkpoint, tmp_path, file_format):
     demo.write_prepared(tmp_path / "data", 8, 4, SIZE[0], seed=0)
     path = tmp_path / f"best{FORMATS[file_format].suffix}"
     options = ["--format", file_format, "--out", path, "--int8"]
-    options += ["--data_path", tmp_path / "data"]
+    options += ["--data_path", tmp_path / "data", "--gate_data_path", tmp_path / "data"]
     assert export(checkpoint, *options, "--max_drop", "1") == 0
     assert path.exists()
     path.unlink()
@@ -162,11 +225,28 @@ def test_parity_by_hand():
     assert parity.max_difference == pytest.approx(0.9)
     assert parity.keras_dice == pytest.approx(2 * 2 / (4 + 4))
     assert parity.exported_dice == 1.0
-    assert parity.drop == pytest.approx(-0.5)
+    assert parity.drops["pooled Dice"] == pytest.approx(-0.5)
+    assert parity.keras_mean_dice == parity.keras_dice  # one frame
+
+
+def test_pooled_and_mean_dice_by_hand():
+    """A large polyp that is found whole, a small one that the export misses."""
+    truth = np.zeros((2, 4, 4), np.uint8)
+    truth[0, :3], truth[1, 0, :2] = 1, 1
+    frames = Frames("a test", np.zeros((2, 4, 4, 3), np.uint8), truth)
+    exported = iter([truth[0].astype(np.float32), np.zeros((4, 4), np.float32)])
+    parity = measure_parity(truth.astype(np.float32), lambda _: next(exported), frames)
+    assert (parity.keras_dice, parity.keras_mean_dice) == (1, 1)
+    assert parity.exported_dice == pytest.approx(2 * 12 / (14 + 12))
+    assert parity.exported_mean_dice == pytest.approx((1 + 0) / 2)
+    (problem,) = parity.problems(max_drop=0.1, max_difference=None)
+    assert problem == "mean Dice drops by 0.5000, more than --max_drop 0.1"
 
 
 def test_what_the_gate_refuses():
-    parity = Parity("frames", 2e-4, keras_dice=0.9, exported_dice=0.89)
+    parity = Parity(
+        "frames", 2e-4, 0.9, 0.89, keras_mean_dice=0.8, exported_mean_dice=0.8
+    )
     assert parity.problems(max_drop=0.02, max_difference=2e-4) == []
     assert parity.problems(max_drop=0.02, max_difference=None) == []
     (problem,) = parity.problems(max_drop=0.02, max_difference=1e-4)
@@ -174,7 +254,7 @@ def test_what_the_gate_refuses():
         problem == "it differs from Keras by 2.0e-04, more than --max_difference 0.0001"
     )
     (problem,) = parity.problems(max_drop=0.005, max_difference=None)
-    assert problem == "Dice drops by 0.0100, more than --max_drop 0.005"
+    assert problem == "pooled Dice drops by 0.0100, more than --max_drop 0.005"
 
 
 def test_probabilities_that_are_not_numbers_are_refused():
@@ -183,7 +263,7 @@ def test_probabilities_that_are_not_numbers_are_refused():
     maps = iter(np.array([np.full((4, 4), np.nan), np.zeros((4, 4))], np.float32))
     keras_maps = np.zeros((2, 4, 4), np.float32)
     parity = measure_parity(keras_maps, lambda _: next(maps), frames)
-    assert parity.drop == 0
+    assert parity.drops == {"pooled Dice": 0, "mean Dice": 0}
     (problem,) = parity.problems(max_drop=0.005, max_difference=None)
     assert "not numbers" in problem
 
@@ -195,24 +275,53 @@ def test_validation_part_is_the_one_of_the_run(tmp_path):
     def frames(part):
         return dataset_frames(tmp_path / "data", part, (32, 32), 100, checkpoint)
 
-    def write(rows):
-        validation = Validation(0.5, 0.9, 0.9, per_image=rows, trained_on=True)
+    def write(rows, trained_on=False):
+        validation = Validation(0.5, 0.9, 0.9, per_image=rows, trained_on=trained_on)
         run.write_validation(validation)
 
     rows = [(f"demo/demo_000000{n}", "group", 0.9) for n in (2, 5)]
     rows.append(("other/demo_0000003", "group", 0.9))
     write(rows)
-    assert frames("validation").source == "demo (validation, trained on too)"
+    assert frames("validation").source == "demo (validation)"
     expected = np.stack([demo.draw_frame(n, 32)[0] for n in (2, 5)])
     np.testing.assert_array_equal(frames("validation").images, expected)
     assert len(frames("train").images) == 6 and frames("train").source == "demo (train)"
 
-    write(rows[2:])
-    assert frames("validation").source == "demo (validation)"
-    assert len(frames("validation").images) == 1  # a tenth of 8, rounded
+    held_back_none = "data: no image of it was held back .*; give --gate_data_path"
+    for others, trained_on in ((rows, True), (rows[2:], False)):
+        write(others, trained_on)
+        with pytest.raises(UserError, match=held_back_none):
+            frames("validation")
+    assert len(frames("train").images) == 8
+    run.validation.unlink()
+    with pytest.raises(UserError, match=held_back_none):
+        frames("validation")
+    write([(f"demo/demo_000000{n}", "group", 0.9) for n in range(8)])
+    with pytest.raises(UserError, match="none is left to calibrate on"):
+        frames("train")
     run.validation.write_text("[1")
     with pytest.raises(UserError, match="validation.json is damaged"):
         frames("train")
+
+
+def test_gate_data_is_the_test_part_or_a_raw_dataset(tmp_path):
+    demo.write_prepared(tmp_path / "prepared", 2, 5, 32, seed=0)
+    frames = held_out_frames(tmp_path / "prepared", (32, 32), 3)
+    seeds = (demo.TEST_SEED_OFFSET + n for n in (0, 2, 4))
+    expected = [demo.draw_frame(seed, 32) for seed in seeds]
+    np.testing.assert_array_equal(frames.images, np.stack([one for one, _ in expected]))
+    np.testing.assert_array_equal(frames.masks, np.stack([one for _, one in expected]))
+    demo.write_raw(tmp_path / "raw", count=4, image_size=64, seed=0)
+    frames = held_out_frames(tmp_path / "raw", (32, 48), 200)
+    assert frames.images.shape == (4, 32, 48, 3) and frames.masks.shape == (4, 32, 48)
+    assert set(np.unique(frames.masks)) == {0, 1}
+
+
+def test_int8_is_not_judged_on_training_images(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr(export_run, "check_format", lambda name: None)
+    demo.write_prepared(tmp_path / "data", 8, 4, SIZE[0], seed=0)
+    with pytest.raises(UserError, match="give --gate_data_path"):
+        export(checkpoint, "--int8", "--data_path", tmp_path / "data")
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def test_boxes_are_sorted_and_specks_dropped():
     probability[90:92, 90:92] = 1.0  # 4 pixels of 10,000: below 5 in 10,000
     finding = find_polyps(probability, 0.5, 10_000)
     assert finding.boxes == [(40, 50, 30, 30), (10, 10, 10, 10)]
-    assert finding.mask.sum() == 1000
+    assert finding.mask.sum() == 1004  # the mask is the thresholded map
     assert finding.area_percent == pytest.approx(10.0)
 
 
@@ -37,7 +37,7 @@ def test_border_is_found_and_never_polyp(detector):
     assert abs(columns.start - 40) <= 2 and abs(columns.stop - 120) <= 2
     assert rows == slice(0, 100)
     assert not view[:, :37].any()
-    finding = FrameSegmenter(detector)(frame)
+    finding = FrameSegmenter(detector, view="cropped")(frame)
     assert len(finding.boxes) == 1
     assert not finding.mask[:, :37].any()
     # The square is 20² of a view of 80·100 pixels, not of the whole frame.
@@ -48,8 +48,23 @@ def test_nothing_is_found_in_the_corners_of_a_round_view(detector):
     frame = np.zeros((96, 96, 3), np.uint8)
     cv2.circle(frame, (48, 48), 47, (120, 120, 120), cv2.FILLED)
     frame[:10, :10] = (0, 255, 0)
-    finding = FrameSegmenter(detector)(frame)
+    finding = FrameSegmenter(detector, view="cropped")(frame)
     assert not finding.boxes and finding.probability.max() == 0
+
+
+def test_the_whole_frame_is_shown_and_measured(detector):
+    frame = np.zeros((100, 160, 3), np.uint8)
+    frame[:, 40:120] = green_square(100, 80, 40, 30, 20)
+    frame[40:60, :20] = (0, 255, 0)
+    finding = FrameSegmenter(detector, view="whole")(frame)
+    assert len(finding.boxes) == 2 and finding.mask[:, :37].any()
+    # Two squares of 20² in a frame of 160·100 pixels.
+    assert finding.area_percent == pytest.approx(5.0, abs=1.5)
+
+
+def test_an_unknown_view_is_refused(detector):
+    with pytest.raises(ValueError, match="must be one of whole, cropped. Received: x"):
+        FrameSegmenter(detector, view="x")
 
 
 def test_dark_lumen_belongs_to_the_view():

@@ -15,7 +15,9 @@ def test_interrupted_evaluation_leaves_what_was_there(
     cases = [make_case([[1, 0]], [[1, score]], f"case{score}") for score in (0, 1)]
 
     def run(cases):
-        maps = SimpleNamespace(label="m", source=tmp_path, images_per_second=None)
+        maps = SimpleNamespace(
+            label="m", source=tmp_path, view=None, images_per_second=None
+        )
         maps.cases = lambda _, shown=None: [
             cases[i] for i in shown or range(len(cases))
         ]

@@ -28,7 +28,7 @@ def test_help_imports_no_heavy_package(script):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--batch_size", "0"], "must be at least 1, received 0"),
+        (["--view", "part"], "invalid choice: 'part'"),
         (["--threshold", "1"], "must be above 0 and below 1, received 1"),
         (["--threshold", "x"], "invalid threshold value: 'x'"),
         (["--protocol", "dice"], "invalid choice: 'dice'"),
@@ -48,6 +48,7 @@ def test_seeds_and_maps_are_checked(capsys):
     for flags, message in (
         (["--seeds"], "--seeds needs at least two"),
         (["--predictions", "maps", "--tta", "flips"], "need a model"),
+        (["--predictions", "maps", "--view", "cropped"], "need a model"),
     ):
         with pytest.raises(SystemExit):
             New_Test.parse_args(["--data_path", "data", *flags])

@@ -24,7 +24,7 @@ def case_set(make_case, make_case_set):
 
 
 def write(root, case_set, source):
-    maps = SimpleNamespace(label="m", source=source, images_per_second=None)
+    maps = SimpleNamespace(label="m", source=source, view=None, images_per_second=None)
     folder = claim_folder(root, maps, case_set)
     scores = score_cases([case_set.read(0)], build_protocols(["pvtseg"]))
     return write_metrics(folder, maps, case_set, scores)
@@ -82,7 +82,9 @@ def test_images_the_shipped_weights_were_trained_on(
     scores = score_cases([case], build_protocols(["pvtseg"]))
 
     def note(source):
-        maps = SimpleNamespace(label="m", source=source, images_per_second=None)
+        maps = SimpleNamespace(
+            label="m", source=source, view=None, images_per_second=None
+        )
         metrics = write_metrics(tmp_path, maps, case_set, scores)
         printed = write_tables(tmp_path, metrics, scores)
         assert metrics["note"] in printed
