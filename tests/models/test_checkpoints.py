@@ -15,8 +15,10 @@ import pytest
 
 import models.checkpoints
 from cli.command import UserError
+from cli.files import sha256
 from models import build_model
 from models.checkpoints import load_checkpoint, save_checkpoint
+from models.run_folder import RunFolder, Validation
 from training.recalibrate import batch_normalisations
 
 ROOT = Path(__file__).parents[2]
@@ -195,6 +197,26 @@ def test_save_replaces_at_once(copy, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         save_checkpoint(model, copy)
     assert copy.read_bytes() == before
+
+
+def test_one_flipped_bit_of_a_scored_checkpoint(copy):
+    run = RunFolder(copy.parent)
+    copy.rename(run.best)
+    run.write_validation(Validation(0.5, 0.9, 0.9))  # as earlier versions wrote it
+    load_checkpoint(run.best)
+    run.write_validation(Validation(0.5, 0.9, 0.9, sha256=sha256(run.best)))
+    load_checkpoint(run.best)
+    with h5py.File(run.best, "r+") as file:
+        group, name = first_kernel(file)
+        bits = group[name][()].view(np.uint32)
+        bits[0, 0, 0, 0] ^= 1
+        group[name][...] = bits.view(np.float32)
+    message = refusal(run.best)
+    assert "has changed since it was scored" in message
+    assert str(run.validation) in message and "--unverified" in message
+    changed = load_checkpoint(run.best, verify=False).model
+    kernel = changed.get_layer(FIRST_CONVOLUTION).kernel.numpy()
+    np.testing.assert_array_equal(kernel, bits.view(np.float32))
 
 
 def test_wrong_model_name(copy):
