@@ -18,6 +18,7 @@ import keras
 from cli.command import UserError
 from cli.files import replacing, sha256
 from models import IMAGE_CONVENTIONS, MODEL_NAMES, ImageConvention, build_model
+from models.hdf5_trial import try_reading
 from models.run_folder import BEST_CHECKPOINT, RunFolder
 from models.shipped import SHIPPED_WEIGHTS
 
@@ -138,21 +139,28 @@ def _check_file(path: Path, verify: bool) -> None:
         raise UserError(f"Checkpoint not found: {path}")
     if not h5py.is_hdf5(path):
         raise UserError(f"{path} is not an HDF5 file; expected a .h5 of a whole model")
-    if verify:
-        _compare_hash(path)
+    if not (verify and _is_as_scored(path)):
+        try_reading(path)
 
 
-def _compare_hash(path: Path) -> None:
-    """Refuses a scored checkpoint whose SHA-256 is not the one it was scored with."""
+def _is_as_scored(path: Path) -> bool:
+    """Compares a file with the SHA-256 it was scored with; False where none is known.
+
+    Raises:
+        UserError: they differ.
+    """
     if path.name != BEST_CHECKPOINT and path.resolve() not in SHIPPED_WEIGHTS.values():
-        return
+        return False
     run = RunFolder.of_checkpoint(path)
     validation = run.read_validation()
-    if validation and validation.sha256 not in (None, sha256(path)):
+    if validation is None or validation.sha256 is None:
+        return False
+    if validation.sha256 != sha256(path):
         raise UserError(
             f"{path} has changed since it was scored: its SHA-256 is not the one in "
             f"{run.validation}; --unverified loads it all the same"
         )
+    return True
 
 
 def _read_architecture(path: Path) -> dict[str, Any]:
