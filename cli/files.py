@@ -1,5 +1,6 @@
-"""Writing files and folders so that a kill never leaves half of one."""
+"""Writing files and folders so that a kill never leaves half of one; their SHA-256."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -61,6 +62,12 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Writes JSON, whole or not at all; raises `ValueError` for NaN and infinity."""
     write_text(path, json.dumps(content, indent=1, allow_nan=False))
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def make_folder(folder: Path) -> None:

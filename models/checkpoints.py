@@ -16,8 +16,11 @@ import h5py
 import keras
 
 from cli.command import UserError
-from cli.files import replacing
+from cli.files import replacing, sha256
 from models import IMAGE_CONVENTIONS, MODEL_NAMES, ImageConvention, build_model
+from models.hdf5_trial import try_reading
+from models.run_folder import BEST_CHECKPOINT, RunFolder
+from models.shipped import SHIPPED_WEIGHTS
 
 LGPS_ENCODER_LAYER = "block_13_expand_relu"
 PVT_PREFIX = "pvt_v2_b"
@@ -51,6 +54,7 @@ def load_checkpoint(
     path: str | Path,
     name: str | None = None,
     image_size: tuple[int, int] | None = None,
+    verify: bool = True,
 ) -> Checkpoint:
     """Loads a whole-model `.h5` saved by this project or by the published code.
 
@@ -58,16 +62,19 @@ def load_checkpoint(
         path: the `.h5` file.
         name: the model it must hold (`"lgps"`, `"pvtseg"`); default: either.
         image_size: `(H, W)` in pixels; default: the size the file was saved with.
+        verify: refuse a file that has changed since it was scored.
 
     Returns:
         The checkpoint, with its weights loaded.
 
     Raises:
-        UserError: for a file that is missing, damaged, foreign or holds layers that
-            none of the models has (such as Lambda).
+        UserError: for a file that is missing, damaged, foreign, or holds layers that
+            none of the models has (such as Lambda); for one whose SHA-256 is not the
+            one in the `validation.json` beside it.
     """
     path = Path(path)
     try:
+        _check_file(path, verify)
         return _load(path, name, image_size)
     except UserError:
         raise
@@ -126,11 +133,37 @@ def save_checkpoint(model: keras.Model, path: str | Path) -> None:
             layer.trainable = False
 
 
-def _read_architecture(path: Path) -> dict[str, Any]:
+def _check_file(path: Path, verify: bool) -> None:
+    """Checks a file as a whole, before its content is looked at."""
     if not path.is_file():
         raise UserError(f"Checkpoint not found: {path}")
     if not h5py.is_hdf5(path):
         raise UserError(f"{path} is not an HDF5 file; expected a .h5 of a whole model")
+    if not (verify and _is_as_scored(path)):
+        try_reading(path)
+
+
+def _is_as_scored(path: Path) -> bool:
+    """Compares a file with the SHA-256 it was scored with; False where none is known.
+
+    Raises:
+        UserError: they differ.
+    """
+    if path.name != BEST_CHECKPOINT and path.resolve() not in SHIPPED_WEIGHTS.values():
+        return False
+    run = RunFolder.of_checkpoint(path)
+    validation = run.read_validation()
+    if validation is None or validation.sha256 is None:
+        return False
+    if validation.sha256 != sha256(path):
+        raise UserError(
+            f"{path} has changed since it was scored: its SHA-256 is not the one in "
+            f"{run.validation}; --unverified loads it all the same"
+        )
+    return True
+
+
+def _read_architecture(path: Path) -> dict[str, Any]:
     with h5py.File(path) as file:
         text = file.attrs.get("model_config")
         if text is None or "model_weights" not in file:

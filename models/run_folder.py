@@ -30,6 +30,7 @@ class Validation:
             sequence or patient.
         epoch: the checkpoint's, from 1.
         trained_on: whether these images were trained on too.
+        sha256: of the checkpoint's file; None in runs of earlier versions.
     """
 
     threshold: float
@@ -39,6 +40,7 @@ class Validation:
     per_image: list[tuple[str, str, float]] = field(default_factory=list)
     epoch: int | None = None
     trained_on: bool = False
+    sha256: str | None = None
 
 
 class RunFolder:
@@ -132,6 +134,7 @@ class RunFolder:
                 per_image=[(str(n), str(g), float(dice)) for n, g, dice in rows],
                 epoch=content.get("epoch"),
                 trained_on=bool(content.get("trained_on")),
+                sha256=content.get("sha256"),
             )
         except (KeyError, TypeError, ValueError):
             raise UserError(f"{self.validation} {reason}") from None

@@ -76,6 +76,7 @@ class BestCheckpoints(keras.callbacks.Callback):
         self.best, self.best_epoch = value, epoch
         checkpoint = self.run.epoch_checkpoint(epoch + 1, logs["val_loss"])
         save_checkpoint(self.model.network, checkpoint)
+        self.run.validation.unlink(missing_ok=True)  # it is of the one before
         with replacing(self.run.best) as partial:
             shutil.copyfile(checkpoint, partial)
         for old in self.run.epoch_checkpoints()[:-KEPT_CHECKPOINTS]:

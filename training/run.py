@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from cli.command import UserError
+from cli.files import sha256
 from data.arrays import load_prepared
 from data.augment import AUGMENTATIONS
 from data.pipeline import (
@@ -243,6 +244,7 @@ def finish(
         choose_threshold(load_checkpoint(run.best), val_samples, options.batch_size),
         epoch=log.checkpoints.best_epoch + 1,
         trained_on=options.train_on_validation,
+        sha256=sha256(run.best),
     )
     run.write_validation(validation)
     command = f"python Test.py --model_path {run.best}"

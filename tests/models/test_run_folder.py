@@ -11,7 +11,7 @@ from models.run_folder import RunFolder, Validation, model_label
 def test_a_validation_comes_back_as_it_was_written(tmp_path):
     run = RunFolder(tmp_path)
     assert run.read_validation() is None
-    scored = Validation(0.55, 0.9, 0.89, 1, [("a/1", "a/s", 0.9)], epoch=3)
+    scored = Validation(0.55, 0.9, 0.89, 1, [("a/1", "a/s", 0.9)], epoch=3, sha256="ab")
     run.write_validation(scored)
     assert run.read_validation() == scored
     assert json.loads(run.validation.read_text())["dice_at_0.5"] == 0.89

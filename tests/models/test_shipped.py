@@ -2,14 +2,17 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import Test
+from cli.command import UserError
 from data.demo import draw_frames
 from models.checkpoints import load_checkpoint
+from models.run_folder import RunFolder
 from models.shipped import SHIPPED_WEIGHTS
 
 PATH = SHIPPED_WEIGHTS["lgps"]
@@ -25,6 +28,18 @@ def test_the_file_is_the_one_that_was_scored():
     content = PATH.read_bytes()
     assert len(content) <= 5e6
     assert hashlib.sha256(content).hexdigest() == SHA256
+    assert RunFolder.of_checkpoint(PATH).read_validation().sha256 == SHA256
+
+
+def test_one_flipped_bit_is_refused(tmp_path, monkeypatch):
+    copy = Path(shutil.copy(PATH, tmp_path))
+    shutil.copy(PATH.with_name("validation.json"), tmp_path)
+    content = bytearray(copy.read_bytes())
+    content[len(content) // 2] ^= 1
+    copy.write_bytes(content)
+    monkeypatch.setitem(SHIPPED_WEIGHTS, "lgps", copy)
+    with pytest.raises(UserError, match=r"has changed since .* --unverified"):
+        load_checkpoint(copy)
 
 
 def test_outputs_on_demo_frames():

@@ -6,7 +6,7 @@ import pytest
 
 import train
 from cli.command import UserError
-from models.run_folder import RunFolder
+from models.run_folder import RunFolder, Validation
 from training.callbacks import BestCheckpoints
 from training.options import TrainingOptions
 from training.run import begin_folder, load_samples
@@ -31,6 +31,22 @@ def test_the_best_epoch(monitor, values, best, monkeypatch, tmp_path):
         logs = {"val_loss": 1.0, checkpoints.value_name: value}
         checkpoints.on_epoch_end(epoch, logs)
     assert checkpoints.best == best == values[checkpoints.best_epoch]
+
+
+def test_a_new_best_has_no_validation_yet(monkeypatch, tmp_path):
+    """The hash and the threshold in it are those of the checkpoint before."""
+    run = RunFolder(tmp_path)
+    monkeypatch.setattr(
+        "training.callbacks.save_checkpoint", lambda network, path: path.touch()
+    )
+    checkpoints = BestCheckpoints(run, "val_loss")
+    checkpoints.set_model(type("Model", (), {"network": None}))
+    checkpoints.on_epoch_end(0, {"val_loss": 1.0})
+    run.write_validation(Validation(0.5, 0.9, 0.9, sha256="of epoch 1"))
+    checkpoints.on_epoch_end(1, {"val_loss": 2.0})
+    assert run.validation.is_file()
+    checkpoints.on_epoch_end(2, {"val_loss": 0.5})
+    assert not run.validation.is_file()
 
 
 def test_overwriting_removes_a_run_s_files_and_no_others(tmp_path):
