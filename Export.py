@@ -22,7 +22,7 @@ from cli.command import (
 )
 from cli.ranges import IMAGE_SIDE, NOT_NEGATIVE, Range, number
 from deploy.formats import FORMATS
-from models.shipped import model_path
+from models.shipped import UNVERIFIED_HELP, model_path
 
 DICE_DIFFERENCE = Range(at_least=-1, at_most=1)
 
@@ -84,6 +84,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         " have been trained on; default: the validation images of --data_path that the"
         " checkpoint's run held back, or without --data_path drawn demo frames",
     )
+    parser.add_argument("--unverified", action="store_true", help=UNVERIFIED_HELP)
     return parser.parse_args(argv)
 
 

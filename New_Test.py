@@ -99,7 +99,7 @@ def main(args: argparse.Namespace) -> None:
     else:
         thresholds = [read_threshold(args.threshold, path) for path in args.model_path]
         sources = [
-            load_maps(path, args.view, args.tta, args.refine)
+            load_maps(path, args.view, args.tta, args.refine, not args.unverified)
             for path in args.model_path
         ]
     labels = [source.label for source in sources]

@@ -16,9 +16,10 @@ import re
 import sys
 from pathlib import Path
 
-from cli.command import UserError, command_parser, quiet_tensorflow, run_command
+from cli.command import UserError, command_parser, run_command
 from cli.ranges import AT_LEAST_ONE, PROBABILITY, SHARE, number
-from models.shipped import model_path
+from evaluation.views import DEFAULT_VIEW, VIEWS
+from models.shipped import UNVERIFIED_HELP, model_path
 
 RESULTS = Path(__file__).resolve().parent / "results" / "predictions"
 
@@ -73,6 +74,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="what is drawn: outline and probabilities, the outline only, or nothing,"
         " and then no overlays are written; default: %(default)s",
     )
+    parser.add_argument(
+        "--view",
+        choices=VIEWS,
+        default=DEFAULT_VIEW,
+        help="what the network is shown: the whole frame, or the frame cropped to the "
+        "scope's view; default: %(default)s, as in Test.py",
+    )
+    parser.add_argument("--unverified", action="store_true", help=UNVERIFIED_HELP)
     parser.add_argument("--show", action="store_true", help="open a window; q ends")
     parser.add_argument(
         "--threads",
@@ -98,8 +107,8 @@ def main(args: argparse.Namespace) -> int:
     import cv2
 
     from deploy.predict import has_display, predict
-    from deploy.runtimes import available_cores, load_runtime
-    from deploy.segment import FrameSegmenter
+    from deploy.runtimes import available_cores
+    from deploy.segmenter import load_segmenter
     from deploy.sources import open_source
 
     # The pipeline's stages already fill the cores, and wait for Python's lock less.
@@ -115,15 +124,18 @@ def main(args: argparse.Namespace) -> int:
             raise UserError(
                 f"{flag} is for videos and cameras; pictures are independent"
             )
-    if args.model_path.suffix == ".h5" or args.model_path.is_dir():
-        quiet_tensorflow()
     show = args.show and has_display()
     if args.show and not show:
         print("no display here; --show is ignored")
     threads = args.threads or max(1, available_cores() - 1)
-    runtime = load_runtime(args.model_path, threads)
-    segmenter = FrameSegmenter(
-        runtime, args.threshold, args.smooth, is_video=source.is_video
+    segmenter = load_segmenter(
+        args.model_path,
+        args.threshold,
+        args.smooth,
+        source.is_video,
+        threads,
+        args.view,
+        verify=not args.unverified,
     )
     out_dir = args.out_dir or RESULTS / source.name
     summary = predict(

@@ -63,7 +63,9 @@ def main(args: argparse.Namespace) -> None:
             f"no test set in {', '.join(map(str, args.data_path))}; prepare one with "
             "`python Preprocess_SEG.py`, or `python -m data.demo --out_dir data/demo`"
         )
-    maps = load_maps(args.model_path, args.view, args.tta, args.refine)
+    maps = load_maps(
+        args.model_path, args.view, args.tta, args.refine, not args.unverified
+    )
     folders = [claim_folder(args.out_dir, maps, case_set) for case_set in sets]
     results = {}
     for case_set, folder in zip(sets, folders, strict=True):

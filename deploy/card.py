@@ -39,6 +39,29 @@ def file_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
+def weights_hash(path: Path) -> str:
+    """SHA-256 of an export's weights: OpenVINO keeps them in a `.bin` of its own."""
+    return file_hash(path.with_suffix(".bin") if path.suffix == ".xml" else path)
+
+
+def check_against_card(path: Path) -> None:
+    """Compares an export with the card beside it; does nothing where there is none.
+
+    Raises:
+        UserError: the export has changed since the card was written.
+    """
+    try:
+        recorded = json.loads(card_path(path).read_text(encoding="utf-8"))["sha256"]
+        found = weights_hash(path)
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if recorded != found:
+        raise UserError(
+            f"{path} has changed since it was exported: its SHA-256 is not the one in "
+            f"{card_path(path)}; --unverified loads it all the same"
+        )
+
+
 def machine_name() -> str:
     """The processor's name, as far as the system gives one."""
     try:
@@ -61,9 +84,7 @@ def write_card(path: Path, facts: dict[str, Any]) -> None:
         "name": path.name,
         "file": path.name,
         "bytes": size,
-        "sha256": file_hash(
-            path.with_suffix(".bin") if path.suffix == ".xml" else path
-        ),
+        "sha256": weights_hash(path),
         "machine": machine_name(),
         "run_by": FORMATS[facts["format"]].run_by,
     }

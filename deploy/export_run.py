@@ -49,7 +49,9 @@ def export_checkpoint(args: argparse.Namespace) -> int:
     """
     check_format(args.format)
     size = tuple(args.image_size) if args.image_size else None
-    checkpoint = load_checkpoint(args.model_path, image_size=size)
+    checkpoint = load_checkpoint(
+        args.model_path, image_size=size, verify=not args.unverified
+    )
     out = _output_path(args)
     frames = _compared_frames(args, checkpoint)
     maps = keras_maps(checkpoint, frames.images)  # before the model may be changed
@@ -176,7 +178,9 @@ def _build(checkpoint: Checkpoint, args: argparse.Namespace) -> keras.Model:
     """The model to export; for LiteRT, the checkpoint is changed in place."""
     batch_size = None if "batch" in args.dynamic else 1
     if "size" in args.dynamic:
-        checkpoint = load_checkpoint(checkpoint.path, checkpoint.name, (None, None))
+        checkpoint = load_checkpoint(
+            checkpoint.path, image_size=(None, None), verify=not args.unverified
+        )
     if args.format == "litert":
         replace_erf(checkpoint.model)
     return build_rgb_model(checkpoint, batch_size=batch_size, dtype="uint8")

@@ -128,6 +128,7 @@ def load_maps(
     view: str = DEFAULT_VIEW,
     tta: str | None = None,
     refine: str | None = None,
+    verify: bool = True,
 ) -> SegmenterMaps:
     """Loads a checkpoint or a file of Export.py as a source of maps.
 
@@ -136,13 +137,14 @@ def load_maps(
         view: one of `evaluation.views.VIEWS`.
         tta: `"flips"` averages the maps of the four flips of each image.
         refine: `"convcrf"` refines each map by mean-field inference.
+        verify: as in `load_runtime`.
 
     Raises:
         UserError: the model cannot be loaded, or its runtime is not installed.
     """
     if path.suffix == ".h5" or path.is_dir() or refine:
         quiet_tensorflow()
-    runtime = load_runtime(path)
+    runtime = load_runtime(path, verify=verify)
     if tta == "flips":
         runtime = FlipAverage(runtime)
     if refine == "convcrf":

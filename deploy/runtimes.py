@@ -16,6 +16,7 @@ import numpy as np
 
 from cli.command import UserError
 from data.images import silent_codecs
+from deploy.card import check_against_card
 from deploy.formats import require
 
 FREE_SIZE = (256, 256)  # taken where a model leaves its size open: as published
@@ -49,14 +50,14 @@ class Runtime(ABC):
 class KerasRuntime(Runtime):
     """A checkpoint in TensorFlow, rewritten for inference and compiled."""
 
-    def __init__(self, path: Path, threads: int, exact: bool):
+    def __init__(self, path: Path, threads: int, exact: bool, verify: bool):
         import tensorflow as tf
 
         from models.checkpoints import load_checkpoint
         from models.inference import build_rgb_model
 
         tensorflow_threads(threads)
-        checkpoint = load_checkpoint(path)
+        checkpoint = load_checkpoint(path, verify=verify)
         self.image_size = checkpoint.image_size
         model = build_rgb_model(checkpoint, batch_size=1, dtype="uint8")
         self._run = tf.function(model, reduce_retracing=True)
@@ -68,7 +69,7 @@ class KerasRuntime(Runtime):
 class SavedModelRuntime(Runtime):
     """A SavedModel in TensorFlow."""
 
-    def __init__(self, path: Path, threads: int, exact: bool):
+    def __init__(self, path: Path, threads: int, exact: bool, verify: bool):
         import tensorflow as tf
 
         tensorflow_threads(threads)
@@ -83,7 +84,7 @@ class SavedModelRuntime(Runtime):
 class OpenVINORuntime(Runtime):
     """An OpenVINO model on the CPU, set up for low latency."""
 
-    def __init__(self, path: Path, threads: int, exact: bool):
+    def __init__(self, path: Path, threads: int, exact: bool, verify: bool):
         openvino = require("openvino")
         options: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
@@ -105,7 +106,7 @@ class OpenVINORuntime(Runtime):
 class ONNXRuntime(Runtime):
     """An ONNX model in ONNX Runtime on the CPU."""
 
-    def __init__(self, path: Path, threads: int, exact: bool):
+    def __init__(self, path: Path, threads: int, exact: bool, verify: bool):
         onnxruntime = require("onnxruntime")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -123,7 +124,7 @@ class ONNXRuntime(Runtime):
 class LiteRTRuntime(Runtime):
     """A LiteRT (TensorFlow Lite) model on the CPU."""
 
-    def __init__(self, path: Path, threads: int, exact: bool):
+    def __init__(self, path: Path, threads: int, exact: bool, verify: bool):
         litert = require("ai_edge_litert.interpreter")
         self._interpreter = litert.Interpreter(str(path), num_threads=threads)
         (self._input,) = self._interpreter.get_input_details()
@@ -148,7 +149,10 @@ RUNTIMES = {
 
 
 def load_runtime(
-    path: str | Path, threads: int | None = None, exact: bool = True
+    path: str | Path,
+    threads: int | None = None,
+    exact: bool = True,
+    verify: bool = True,
 ) -> Runtime:
     """Loads a checkpoint or an exported model, and runs it once.
 
@@ -157,9 +161,12 @@ def load_runtime(
         threads: CPU threads of the runtime; default: the cores this process may use.
         exact: compute in float32 what the model has in float32. Otherwise OpenVINO
             takes bfloat16 where the CPU has units for it: faster, not the same.
+        verify: refuse a checkpoint or export that has changed since it was scored or
+            exported, where its SHA-256 was recorded.
 
     Raises:
-        UserError: the file is missing, no such model, or its runtime not installed.
+        UserError: the file is missing, no such model, has changed, or its runtime is
+            not installed.
     """
     path = Path(path)
     if not path.exists():
@@ -171,8 +178,10 @@ def load_runtime(
             f"{path} is no model; expected .h5, .xml, .onnx, .tflite or a SavedModel"
         )
     threads = threads or available_cores()
+    if verify and suffix != ".h5":
+        check_against_card(path)
     try:
-        runtime = RUNTIMES[suffix](path, threads, exact)
+        runtime = RUNTIMES[suffix](path, threads, exact, verify)
         result = runtime.run(np.zeros((1, *runtime.image_size, 3), np.uint8))
         if result.dtype.kind != "f" or result.shape != (1, *runtime.image_size, 1):
             raise UserError(

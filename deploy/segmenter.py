@@ -15,6 +15,7 @@ from cli.command import quiet_tensorflow
 from data.images import read_image
 from deploy.runtimes import load_runtime
 from deploy.segment import Finding, FrameSegmenter
+from evaluation.views import DEFAULT_VIEW
 from models.shipped import model_path
 
 Image = np.ndarray | str | Path
@@ -66,6 +67,8 @@ def load_segmenter(
     smooth: float = 0.0,
     is_video: bool = False,
     threads: int | None = None,
+    view: str = DEFAULT_VIEW,
+    verify: bool = True,
 ) -> Segmenter:
     """Loads a trained network.
 
@@ -78,6 +81,9 @@ def load_segmenter(
         is_video: whether the images are the frames of one video, which share the
             scope's view; else each image is independent.
         threads: CPU threads; default: all cores.
+        view: `"whole"`: the network sees whole frames; `"cropped"`: the part of each
+            within the scope's black surround.
+        verify: refuse a file that has changed since it was scored or exported.
 
     Raises:
         UserError: the file is missing, no model, or its runtime is not installed.
@@ -85,4 +91,5 @@ def load_segmenter(
     path = model_path(str(model))
     if path.suffix == ".h5" or path.is_dir():
         quiet_tensorflow()
-    return Segmenter(load_runtime(path, threads), threshold, smooth, is_video)
+    runtime = load_runtime(path, threads, verify=verify)
+    return Segmenter(runtime, threshold, smooth, is_video, view)

@@ -12,6 +12,7 @@ from cli.command import command_parser
 from cli.ranges import PROBABILITY, number
 from evaluation.protocols import PROTOCOL_NAMES
 from evaluation.views import DEFAULT_VIEW, VIEWS
+from models.shipped import UNVERIFIED_HELP
 
 if TYPE_CHECKING:
     from evaluation.cases import CaseSet
@@ -62,6 +63,7 @@ def make_parser(docstring: str) -> argparse.ArgumentParser:
         choices=["convcrf"],
         help="refine each map by mean-field inference, guided by the image",
     )
+    parser.add_argument("--unverified", action="store_true", help=UNVERIFIED_HELP)
     parser.add_argument(
         "--save_maps", type=Path, metavar="FOLDER", help="write the maps as 8-bit PNGs"
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 SHIPPED_WEIGHTS = {
     "lgps": Path(__file__).resolve().parents[1] / "weights" / "lgps_kvasir_clinicdb.h5"
 }
+UNVERIFIED_HELP = "load a model file that has changed since it was scored or exported"
 
 
 def model_path(text: str) -> Path:

@@ -1,5 +1,8 @@
 """The Python interface: arrays, files, batches, and what it refuses."""
 
+import hashlib
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ import deploy.segmenter
 from cli.command import UserError
 from data.demo import draw_frame
 from deploy import Segmenter, load_segmenter
+from deploy.card import card_path, check_against_card
 from tests.deploy.conftest import green_square
 
 
@@ -52,7 +56,7 @@ def test_missing_files_are_named(detector, tmp_path):
 
 
 def test_options_reach_the_segmenter(detector, monkeypatch):
-    monkeypatch.setattr(deploy.segmenter, "load_runtime", lambda *_: detector)
+    monkeypatch.setattr(deploy.segmenter, "load_runtime", lambda *_, **__: detector)
     segmenter = load_segmenter("a.xml", threshold=0.7, smooth=0.2, is_video=True)
     assert (segmenter.threshold, segmenter.smooth) == (0.7, 0.2)
     assert segmenter.is_video and segmenter.runtime is detector
@@ -63,3 +67,18 @@ def test_the_shipped_weights_are_loaded_by_name():
     finding = load_segmenter().segment(image)
     assert finding.mask.shape == finding.probability.shape == (96, 128)
     assert 0 <= finding.probability.min() <= finding.probability.max() <= 1
+
+
+def test_a_changed_export_is_refused_unless_asked_for(tmp_path):
+    path = tmp_path / "a.onnx"
+    path.write_bytes(b"weights")
+    card = {"sha256": hashlib.sha256(b"weights").hexdigest()}
+    card_path(path).write_text(json.dumps(card))
+    check_against_card(path)
+    path.write_bytes(b"weighty")
+    with pytest.raises(UserError, match=r"a\.onnx has changed .* --unverified"):
+        load_segmenter(path)
+    with pytest.raises(UserError, match="cannot be loaded|not installed"):
+        load_segmenter(path, verify=False)
+    card_path(path).unlink()
+    check_against_card(path)  # nothing to compare with
