@@ -21,10 +21,10 @@ NOTING = """
 import json, os, sys
 from pathlib import Path
 import Predict
-import deploy.runtimes
+import deploy.segmenter
 
 warm_up, last, *flags = sys.argv[1:]
-load = deploy.runtimes.load_runtime
+load = deploy.segmenter.load_runtime
 
 def resident_kib():
     status = Path("/proc/self/status").read_text()
@@ -46,7 +46,7 @@ def noting(*args, **kwargs):
     runtime.run = run_and_note
     return runtime
 
-deploy.runtimes.load_runtime = noting
+deploy.segmenter.load_runtime = noting
 raise SystemExit(Predict.main(Predict.parse_args(flags)))
 """
 

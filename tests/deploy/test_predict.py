@@ -148,7 +148,7 @@ def test_truncated_video_keeps_what_was_read(tmp_path, video, detector):
 
 
 def test_command_exit_codes(tmp_path, video, detector, monkeypatch, capsys):
-    monkeypatch.setattr("deploy.runtimes.load_runtime", lambda *args: detector)
+    monkeypatch.setattr("deploy.segmenter.load_runtime", lambda *_, **__: detector)
     arguments = ["--model_path", "x.xml", "--out_dir", str(tmp_path / "out")]
     arguments += ["--source", str(video)]
     assert Predict.main(Predict.parse_args([*arguments, "--smooth", "0.5"])) == 0
