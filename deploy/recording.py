@@ -7,6 +7,7 @@ and Matroska in short clusters, each handed to the system as soon as it is compl
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ INSTALL_COMMAND = "pip install -r requirements-deploy.txt"
 TICKS = 1000  # a second; the finest that Matroska has by default
 PIECE_SECONDS = 1  # longest piece of a video; what a kill can cost
 BITS_PER_PIXEL = 1  # of overlays; the outline stays sharp
+MAX_FPS = 120
 CONTAINER_OPTIONS = {
     ".mp4": {
         "movflags": "empty_moov+default_base_moof",
@@ -31,6 +33,22 @@ CONTAINER_OPTIONS = {
 }
 
 
+def import_pyav() -> ModuleType:
+    """Returns the module `av`.
+
+    Raises:
+        UserError: it is not installed; the message names the command that does it.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise UserError(
+            f"videos are written with PyAV, which is not installed ({error}); run:"
+            f" {INSTALL_COMMAND}"
+        ) from None
+    return av
+
+
 class Recording:
     """One video file, whose frames each have their own time.
 
@@ -39,7 +57,7 @@ class Recording:
         codec: FFmpeg's name of it.
         pixel_format: of the file: `gray` or `yuv420p`.
         size: height and width of the frames.
-        fps: frames a second, for the bit rate only.
+        fps: frames a second, for the bit rate only; some streams state absurd ones.
 
     Raises:
         UserError: PyAV is not installed.
@@ -54,23 +72,17 @@ class Recording:
         size: tuple[int, int],
         fps: float,
     ):
-        try:
-            import av
-        except ImportError as error:
-            raise UserError(
-                f"videos are written with PyAV, which is not installed ({error}); run:"
-                f" {INSTALL_COMMAND}"
-            ) from None
-        self._av = av
+        self._av = import_pyav()
         self._path = path
-        self._container = av.open(
+        self._container = self._av.open(
             str(path), "w", options=CONTAINER_OPTIONS[path.suffix]
         )
         height, width = size
-        self._stream = self._container.add_stream(codec, rate=max(1, round(fps)))
+        fps = min(max(1, round(fps)), MAX_FPS)
+        self._stream = self._container.add_stream(codec, rate=fps)
         self._stream.height, self._stream.width = height, width
         self._stream.pix_fmt = pixel_format
-        self._stream.bit_rate = round(BITS_PER_PIXEL * height * width * fps)
+        self._stream.bit_rate = BITS_PER_PIXEL * height * width * fps
         self._stream.codec_context.time_base = Fraction(1, TICKS)
         self._stream.codec_context.thread_count = 1  # the network has the others
         self._last_tick = -1
@@ -135,6 +147,7 @@ class VideoWriter:
     """Writes the overlay as `overlay.mp4` and the masks, lossless, as `masks.mkv`."""
 
     def __init__(self, out_dir: Path, fps: float):
+        import_pyav()  # before any frame is computed
         self.out_dir = out_dir
         self.fps = fps
         self._recordings: dict[str, Recording] = {}

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
@@ -20,6 +19,7 @@ from deploy.threads import newest
 TEXT = cv2.VideoWriter_fourcc(*"ansi")  # FFmpeg reads a text file as a video of it
 DAMAGED_RUN = 25  # unreadable frames in a row after which a video counts as ended
 ADDRESS = re.compile(r"(rtsp|rtmp|https?)://", re.IGNORECASE)
+SECRETS = re.compile(r"^[^:]*://([^/]*@)?|[?#].*$")  # of an address; not to be shown
 DEVICE = "/dev/video"
 OPEN_SECONDS = 10  # until a stream must have begun
 READ_SECONDS = 5  # until the next frame of a stream must have come
@@ -165,9 +165,7 @@ class Live(Source):
     def __init__(self, address: str | int, reconnect: float = 0.0):
         self._address = address
         is_stream = bool(ADDRESS.match(str(address)))
-        # A password in the address is not shown.
-        parts = urlsplit(address) if is_stream else None
-        name = f"{parts.hostname}{parts.path}" if is_stream else f"camera {address}"
+        name = SECRETS.sub("", address) if is_stream else f"camera {address}"
         super().__init__(re.sub(r"[^\w. -]+", "_", name).strip("_"), None)
         self.reconnect = reconnect
         self.captured = 0

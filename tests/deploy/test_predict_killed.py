@@ -134,8 +134,8 @@ def test_masks_without_a_polyp_are_written_as_soon(tmp_path):
     assert read(tmp_path / "masks.mkv")[1] == pytest.approx(frame.seconds)
 
 
-def write_video(out_dir, size, times):
-    writer = VideoWriter(out_dir, FPS)
+def write_video(out_dir, size, times, fps=FPS):
+    writer = VideoWriter(out_dir, fps)
     mask = np.zeros(size, np.uint8)
     mask[10:20, 30:50] = 1
     overlay = np.full((*size, 3), (200, 100, 50), np.uint8)
@@ -162,7 +162,13 @@ def test_frames_keep_their_times(tmp_path):
         assert len(frames) == 4 and seconds == pytest.approx(3.5, abs=0.002)
 
 
+@pytest.mark.parametrize("fps", [0.01, 90_000])
+def test_absurd_frame_rates_are_recorded(tmp_path, fps):
+    write_video(tmp_path, SIZE, [0, 1, 7200], fps)
+    assert read(tmp_path / "overlay.mp4")[1] == pytest.approx(7200, abs=0.002)
+
+
 def test_missing_pyav_is_named_with_the_command(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(UserError, match="PyAV.*pip install -r requirements-deploy.txt"):
-        write_video(tmp_path, SIZE, [0])
+        VideoWriter(tmp_path, FPS)
