@@ -13,11 +13,13 @@ import numpy as np
 
 from cli.command import UserError, quiet_tensorflow
 from cli.parallel import map_in_order
+from deploy.card import card_path, file_hash, read_card
 from deploy.runtimes import Runtime, load_runtime
 from deploy.segment import FrameSegmenter, Prepared
 from evaluation.cases import Case, CaseSet
 from evaluation.views import DEFAULT_VIEW
 from models.run_folder import BEST_CHECKPOINT, model_label
+from models.shipped import SHIPPED_WEIGHTS
 
 SPEED_SECONDS = 1.0  # how long the speed is measured
 PROBABILITY_MARGIN = 1e-6  # keeps logits finite
@@ -35,6 +37,7 @@ class SegmenterMaps:
     Attributes:
         label: the model's name in paths and tables.
         source: the model's file or folder.
+        checkpoint: the shipped weights if it is an export of them; else `source`.
         view: what the network is shown of a frame.
         images_per_second: speed of the model after warm-up, one image at a time,
             without decoding and scoring.
@@ -49,6 +52,7 @@ class SegmenterMaps:
     ):
         self.label = "+".join([export_label(path), *suffixes])
         self.source = path
+        self.checkpoint = shipped_checkpoint(path)
         self.view = view
         self.segmenter = FrameSegmenter(runtime, view=view)
         self.images_per_second = measure_speed(runtime)
@@ -164,6 +168,15 @@ def export_label(path: Path) -> str:
     path = path.resolve()
     is_of_run = path.name.startswith(Path(BEST_CHECKPOINT).stem)
     return f"{path.parent.name}-{path.name}" if is_of_run else path.name
+
+
+def shipped_checkpoint(path: Path) -> Path:
+    """The shipped weights that a file was exported from, by its card; else the file."""
+    if path.suffix == ".h5" or not card_path(path).is_file():
+        return path
+    source = read_card(path).get("source_sha256")
+    shipped = (one for one in SHIPPED_WEIGHTS.values() if file_hash(one) == source)
+    return next(shipped, path)
 
 
 def measure_speed(runtime: Runtime) -> float:

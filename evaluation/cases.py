@@ -76,6 +76,8 @@ class MapSource(Protocol):
     Attributes:
         label: the model's name in paths and tables.
         source: the model's file, or the folder of saved maps.
+        checkpoint: the checkpoint that `source` was exported from, as far as it is
+            known; else `source`.
         view: `"whole"` or `"cropped"`: what the network is shown of a frame; None for
             saved maps.
         images_per_second: the speed of the network; None for saved maps.
@@ -83,6 +85,7 @@ class MapSource(Protocol):
 
     label: str
     source: Path
+    checkpoint: Path
     view: str | None
     images_per_second: float | None
 

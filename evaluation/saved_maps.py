@@ -31,7 +31,7 @@ class SavedMaps:
 
     Attributes:
         label: the model's name in paths and tables: the folder's name.
-        source: the folder.
+        source, checkpoint: the folder.
         view, images_per_second: None, as nothing is predicted.
     """
 
@@ -39,7 +39,7 @@ class SavedMaps:
     images_per_second = None
 
     def __init__(self, folder: Path):
-        self.source = folder
+        self.source = self.checkpoint = folder
         if not self.source.is_dir():
             raise UserError(f"{folder}: is not a folder of maps")
         self.label = self.source.resolve().name

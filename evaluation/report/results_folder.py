@@ -90,8 +90,11 @@ def write_metrics(
 
 
 def training_note(maps: MapSource, case_set: CaseSet) -> str:
-    """Says how many images of the set the shipped weights were trained on; else ""."""
-    checkpoint = Path(maps.source).resolve()
+    """Says how many images of the set the shipped weights were trained on; else "".
+
+    It holds for their exports too.
+    """
+    checkpoint = Path(maps.checkpoint).resolve()
     if checkpoint not in SHIPPED_WEIGHTS.values():
         return ""
     seen = pranet_training_names(case_set.name).intersection(case_set.names)

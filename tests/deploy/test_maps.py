@@ -12,6 +12,7 @@ import New_Test
 import Predict
 import Test
 from cli.command import UserError
+from deploy.card import card_path, file_hash
 from deploy.formats import FORMATS
 from deploy.maps import (
     CRFRefinement,
@@ -19,6 +20,7 @@ from deploy.maps import (
     SegmenterMaps,
     export_label,
     load_maps,
+    shipped_checkpoint,
 )
 from deploy.predict import predict
 from deploy.runtimes import Runtime, load_runtime
@@ -27,6 +29,7 @@ from deploy.sources import open_source
 from evaluation.cases import at_original_size, open_case_set
 from evaluation.views import DEFAULT_VIEW, VIEWS
 from models.checkpoints import load_checkpoint
+from models.shipped import model_path
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +170,14 @@ def test_labels_tell_the_files_of_a_run_apart(tmp_path):
         "lgps-best_saved_model",
         "mine.xml",
     ]
+
+
+def test_exports_of_the_shipped_weights_are_known_for_them(tmp_path):
+    shipped, path = model_path("lgps"), tmp_path / "best.xml"
+    assert shipped_checkpoint(path) == path
+    for sha256, expected in ((file_hash(shipped), shipped), ("0" * 64, path)):
+        card_path(path).write_text(json.dumps({"source_sha256": sha256}))
+        assert shipped_checkpoint(path) == expected
 
 
 def test_a_runtime_that_is_not_installed_is_named(tmp_path, pictures, monkeypatch):

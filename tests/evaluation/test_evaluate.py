@@ -16,7 +16,11 @@ def test_interrupted_evaluation_leaves_what_was_there(
 
     def run(cases):
         maps = SimpleNamespace(
-            label="m", source=tmp_path, view=None, images_per_second=None
+            label="m",
+            source=tmp_path,
+            checkpoint=tmp_path,
+            view=None,
+            images_per_second=None,
         )
         maps.cases = lambda _, shown=None: [
             cases[i] for i in shown or range(len(cases))

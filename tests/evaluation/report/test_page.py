@@ -36,7 +36,11 @@ def make_report(make_case, make_case_set, tmp_path):
 
     def write(case_set, scores: SetScores):
         maps = SimpleNamespace(
-            label="m<b>", source=tmp_path, view="whole", images_per_second=12.3
+            label="m<b>",
+            source=tmp_path,
+            checkpoint=tmp_path,
+            view="whole",
+            images_per_second=12.3,
         )
         metrics = write_metrics(tmp_path, maps, case_set, scores)
         write_report(tmp_path, metrics, scores)

@@ -24,7 +24,9 @@ def case_set(make_case, make_case_set):
 
 
 def write(root, case_set, source):
-    maps = SimpleNamespace(label="m", source=source, view=None, images_per_second=None)
+    maps = SimpleNamespace(
+        label="m", source=source, checkpoint=source, view=None, images_per_second=None
+    )
     folder = claim_folder(root, maps, case_set)
     scores = score_cases([case_set.read(0)], build_protocols(["pvtseg"]))
     return write_metrics(folder, maps, case_set, scores)
@@ -83,7 +85,11 @@ def test_images_the_shipped_weights_were_trained_on(
 
     def note(source):
         maps = SimpleNamespace(
-            label="m", source=source, view=None, images_per_second=None
+            label="m",
+            source=source,
+            checkpoint=source,
+            view=None,
+            images_per_second=None,
         )
         metrics = write_metrics(tmp_path, maps, case_set, scores)
         printed = write_tables(tmp_path, metrics, scores)
