@@ -6,11 +6,12 @@
 
 The first command writes checkpoints of every network and the values computed from
 them; the second loads the same checkpoints with another Keras backend. Compared are
-the networks' outputs, the losses, and all weights after one training step, so the
-gradients and the moving statistics too. In training the probabilities are clipped to
-[1e-7, 1 - 1e-7] first: Keras clips them so in its cross-entropy, but not in
-TensorFlow's graphs, where it computes the cross-entropy from the logits. Exits 1
-when a difference is larger than the tolerance or a value is not finite.
+the networks' outputs, the losses, and the loss and all weights after one step of
+gradient descent, moving statistics included; a gradient that is not finite shows there.
+In training the probabilities are clipped to [1e-7, 1 - 1e-7] first: Keras clips them so
+in its cross-entropy, but not in TensorFlow's graphs, where it computes the
+cross-entropy from the logits. Exits 1 when a difference is larger than the tolerance or
+a value is not finite.
 """
 
 import argparse
