@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 QUIET_PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: install demo test test-all train-best lint parity clean
+.PHONY: install demo test test-all train-best lint parity backends clean
 
 install: .venv/installed
 
@@ -37,6 +37,14 @@ parity: .venv-parity/installed
 	.venv-parity/bin/python -m tools.check_parity
 	.venv-parity/bin/python -m pytest tests/tools/test_convert_pth.py
 
+# The networks and losses on JAX and PyTorch against TensorFlow, each backend in an
+# environment of its own, the two new ones without TensorFlow.
+CHECK := -m tools.check_backends
+backends: .venv/installed .venv-jax/installed .venv-torch/installed
+	KERAS_BACKEND=tensorflow $(BIN)/python $(CHECK) --write .venv/backends
+	KERAS_BACKEND=jax .venv-jax/bin/python $(CHECK) --compare .venv/backends
+	KERAS_BACKEND=torch .venv-torch/bin/python $(CHECK) --compare .venv/backends
+
 .venv/installed: requirements.txt
 	test -d .venv || $(PYTHON) -m venv .venv
 	$(QUIET_PIP) -r requirements.txt
@@ -52,5 +60,10 @@ parity: .venv-parity/installed
 		-r requirements.txt -r requirements-convert.txt -r requirements-dev.txt
 	touch $@
 
+.venv-jax/installed .venv-torch/installed: .venv-%/installed: requirements-%.txt requirements.txt
+	test -d .venv-$* || $(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
 clean:
-	rm -rf .venv .venv-parity .pytest_cache .ruff_cache
+	rm -rf .venv .venv-parity .venv-jax .venv-torch .pytest_cache .ruff_cache
