@@ -11,17 +11,19 @@ Flags that are not given take the published values (training/recipes.py).
 
 import argparse
 import sys
+from collections.abc import Iterable
 from dataclasses import Field, fields
 
 from cli.command import (
     INTERRUPTED_EXIT_CODE,
+    UserError,
     command_parser,
     quiet_tensorflow,
     run_command,
 )
 from cli.ranges import Range, number
 from data import demo
-from data.arrays import is_prepared
+from data.arrays import find_damage, is_prepared
 from training.options import TrainingOptions, flag_of
 from training.recipes import (
     DEMO_PATH,
@@ -44,6 +46,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add("--resume", action="store_true", help="take up the run in that folder")
     add("--overwrite", action="store_true", help="replace a run in that folder")
+    add(
+        "--verify",
+        action="store_true",
+        help="first compare the prepared arrays with the SHA-256 in their manifests",
+    )
     add("--verbose", type=int, choices=(0, 1, 2), help="1 bar, 2 a line per epoch")
     groups = {"run": parser}
     for option in fields(TrainingOptions):
@@ -94,6 +101,7 @@ def main(args: argparse.Namespace) -> int:
     """Trains; returns the exit code."""
     given = vars(args).copy()
     resume, overwrite = given.pop("resume", False), given.pop("overwrite", False)
+    verify = given.pop("verify", False)
     run = run_folder(
         given.pop("name", None), given.pop("out_dir", None), default_name(given)
     )
@@ -107,6 +115,8 @@ def main(args: argparse.Namespace) -> int:
 
     if options.demo and not is_prepared(DEMO_PATH):
         demo.main(demo.parse_args(["--out_dir", str(DEMO_PATH), "--image_size", "96"]))
+    if verify:
+        verify_arrays((*options.data_path, *options.val_data_path))
     try:
         train(options, run, resume, overwrite, verbose)
     except KeyboardInterrupt:
@@ -116,6 +126,17 @@ def main(args: argparse.Namespace) -> int:
         )
         return INTERRUPTED_EXIT_CODE
     return 0
+
+
+def verify_arrays(paths: Iterable[str]) -> None:
+    """Refuses prepared arrays that have changed since they were prepared.
+
+    Raises:
+        UserError: names each of them.
+    """
+    faults = [fault for path in paths for fault in find_damage(path)[1]]
+    if faults:
+        raise UserError("\n  ".join(["prepared arrays are damaged", *faults]))
 
 
 if __name__ == "__main__":

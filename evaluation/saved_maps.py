@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from cli.command import UserError
-from cli.files import make_folder, write_json
+from cli.files import make_folder, replacing, write_json
 from cli.parallel import map_in_order
 from data.images import read_image
 from data.pairs import IMAGE_SUFFIXES
@@ -47,7 +47,7 @@ class SavedMaps:
         self._files = {
             file.relative_to(self.source).with_suffix("").as_posix(): file
             for file in sorted(self.source.rglob("*"))
-            if file.suffix.lower() in IMAGE_SUFFIXES
+            if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
         }
 
     def check(self, case_set: CaseSet) -> None:
@@ -122,8 +122,9 @@ class MapWriter:
         _, probability = at_original_size(case)
         levels = np.rint(stretch(probability.astype(np.float64)) * 255).astype(np.uint8)
         file = self.folder / f"{case.name}.png"
-        if not cv2.imwrite(str(file), levels):
-            raise UserError(f"{file}: could not be written")
+        with replacing(file) as partial:
+            if not cv2.imwrite(str(partial), levels):
+                raise UserError(f"{file}: could not be written")
         self.ranges[case.name] = [float(probability.min()), float(probability.max())]
 
     def close(self) -> None:

@@ -1,6 +1,8 @@
 """The road a user takes: raw folder, preparation, training, scores."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -68,6 +70,18 @@ def test_a_second_run_of_the_same_name_is_refused(run):
     with pytest.raises(UserError, match="holds a run already"):
         train.main(train.parse_args(flags))
     assert (run / "run" / "best.h5").is_file()
+
+
+def test_a_changed_array_is_not_trained_on(run, tmp_path):
+    prepared = Path(shutil.copytree(run / "prepared", tmp_path / "prepared"))
+    flags = ["--verify", "--data_path", str(prepared), "--out_dir", str(run / "run")]
+    with pytest.raises(UserError, match="holds a run already"):  # nothing has changed
+        train.main(train.parse_args(flags))
+    content = bytearray((prepared / "train_masks.npy").read_bytes())
+    content[-1] ^= 1
+    (prepared / "train_masks.npy").write_bytes(content)
+    with pytest.raises(UserError, match="train_masks has changed since"):
+        train.main(train.parse_args(flags))
 
 
 def test_data_that_was_never_prepared(tmp_path):

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from cli.command import UserError
-from cli.files import write_text
+from cli.files import replacing, write_text
 from evaluation.cases import Case
 from evaluation.report.anchors import find_anchors
 from evaluation.report.panels import draw_panels
@@ -69,8 +69,10 @@ class Gallery:
         strip = np.concatenate([panels[name] for name in GALLERY_PANELS], axis=1)
         file = self.folder / picture_name(self.count)
         quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-        if not cv2.imwrite(str(file), cv2.cvtColor(strip, cv2.COLOR_RGB2BGR), quality):
-            raise UserError(f"{file}: could not be written")
+        with replacing(file) as partial:
+            bgr = cv2.cvtColor(strip, cv2.COLOR_RGB2BGR)
+            if not cv2.imwrite(str(partial), bgr, quality):
+                raise UserError(f"{file}: could not be written")
         self.count += 1
 
 

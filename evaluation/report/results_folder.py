@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from cli.command import UserError
-from cli.files import make_folder, write_json, write_text
+from cli.files import make_folder, replacing, write_json, write_text
 from data.splits import pranet_training_names
 from evaluation.analysis.slices import frame_findings, slice_scores
 from evaluation.analysis.statistics import intervals
@@ -117,7 +117,10 @@ def write_per_image(folder: Path, scores: SetScores) -> None:
         per_image = protocol.scores(scores.statistics[protocol.name])
         for name in protocol.image_means:
             columns[f"{protocol.name}.{name}"] = per_image[name]
-    with (folder / "per_image.csv").open("w", newline="", encoding="utf-8") as file:
+    with (
+        replacing(folder / "per_image.csv") as partial,
+        partial.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows(zip(*columns.values(), strict=True))

@@ -1,5 +1,6 @@
 """Maps from a folder, and that what is written reads back the same."""
 
+import os
 import subprocess
 import sys
 
@@ -47,6 +48,12 @@ def test_impossible_ranges_are_named(pair, tmp_path):
     (tmp_path / "ranges.json").write_text(f'{{"m0": [0, 1], "m1": {pair}}}')
     with pytest.raises(UserError, match="ranges.json: m1: expected 0 ≤ low"):
         SavedMaps(tmp_path)
+
+
+def test_a_named_pipe_is_no_map(case_set, tmp_path):
+    os.mkfifo(tmp_path / "m0.png")  # who opens it waits for a writer
+    with pytest.raises(UserError, match="2 of 2 cases of toy have no map"):
+        SavedMaps(tmp_path).check(case_set)
 
 
 def test_mistakes_are_named(case_set, tmp_path):
