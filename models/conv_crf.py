@@ -148,7 +148,8 @@ class MeanFieldCRF(keras.layers.Layer):
     def _coarsen(self, x):
         if self.blur == 1:
             return x
-        return ops.average_pool(x, self.blur, padding="same")
+        # Strides by name: by default, Keras 3.15 on JAX expands them twice and fails.
+        return ops.average_pool(x, self.blur, strides=self.blur, padding="same")
 
     def _refine(self, x, height, width):
         if self.blur == 1:
