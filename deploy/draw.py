@@ -4,14 +4,14 @@ import cv2
 import numpy as np
 
 from deploy.segment import Finding
+from evaluation.report.panels import HEATMAP, PREDICTION_COLOUR
 
-CONTOUR = (70, 110, 255)  # RGB; seen with any colour vision, rare in mucosa
 HEAT_FROM = 0.25  # fainter probabilities are not painted
 HEAT_RISE = 0.25  # from there to full strength
 HEAT_STRENGTH = 0.4
 LEVELS = np.arange(256, dtype=np.uint8)  # probabilities, as the heatmap rounds them
 _WEIGHTS = HEAT_STRENGTH * np.clip((LEVELS / 255 - HEAT_FROM) / HEAT_RISE, 0, 1)
-_COLOURS = cv2.applyColorMap(LEVELS, cv2.COLORMAP_INFERNO)[..., ::-1]  # (256, 1, 3)
+_COLOURS = cv2.applyColorMap(LEVELS, HEATMAP)[..., ::-1]  # (256, 1, 3)
 # What a level adds to a pixel, RGB, and what it leaves of it, both 0-255.
 HEAT_ADDED = np.round(_WEIGHTS[:, None, None] * _COLOURS).astype(np.uint8)
 HEAT_KEPT = np.round(255 * (1 - _WEIGHTS)).astype(np.uint8)
@@ -39,8 +39,10 @@ def draw_overlay(
     contours, _ = cv2.findContours(
         finding.mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
     )
+    # Specks that are too small for a box are not outlined either.
+    contours = [c for c in contours if cv2.boundingRect(c) in finding.boxes]
     thickness = max(1, round(max(frame.shape[:2]) / 320))
-    cv2.drawContours(picture, contours, -1, CONTOUR, thickness)
+    cv2.drawContours(picture, contours, -1, PREDICTION_COLOUR, thickness)
     if finding.boxes:
         scale = max(frame.shape[:2]) / 1000
         for colour, width in (((0, 0, 0), 3 * thickness), ((255, 255, 255), thickness)):

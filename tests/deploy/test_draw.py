@@ -69,3 +69,13 @@ def test_what_is_written(tmp_path, detector, overlay):
         middle = cv2.imread(str(out / "overlays/a.jpg"))[36:44, 76:84]
         is_green = (np.abs(middle - np.array([0.0, 255, 0])) < 12).all()
         assert is_green == (overlay == "contour")
+
+
+def test_specks_without_a_box_are_not_outlined():
+    probability = np.zeros((100, 100), np.float32)
+    probability[20:60, 20:60] = 0.9
+    probability[90:92, 90:92] = 0.9  # 4 of 10,000 pixels: no box
+    finding = find_polyps(probability, 0.5, 10_000)
+    frame = np.full((100, 100, 3), 90, np.uint8)
+    drawn = (draw_overlay(frame, finding, heatmap=False) != frame).any(axis=-1)
+    assert drawn[18:62, 18:62].any() and not drawn[85:, 85:].any()
