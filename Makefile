@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 QUIET_PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: install demo test test-all train-best lint parity clean
+.PHONY: install demo test test-all train-best lint parity web clean
 
 install: .venv/installed
 
@@ -37,6 +37,11 @@ parity: .venv-parity/installed
 	.venv-parity/bin/python -m tools.check_parity
 	.venv-parity/bin/python -m pytest tests/tools/test_convert_pth.py
 
+# The page that segments in the browser: web/dist, at http://localhost:8000.
+web: .venv/installed-export web/node_modules/installed
+	$(BIN)/python -m web.build
+	$(BIN)/python -m web.serve
+
 .venv/installed: requirements.txt
 	test -d .venv || $(PYTHON) -m venv .venv
 	$(QUIET_PIP) -r requirements.txt
@@ -46,6 +51,14 @@ parity: .venv-parity/installed
 	$(QUIET_PIP) -r requirements-dev.txt
 	touch $@
 
+.venv/installed-export: .venv/installed requirements-export.txt
+	$(QUIET_PIP) -r requirements-export.txt
+	touch $@
+
+web/node_modules/installed: web/package-lock.json
+	npm ci --prefix web
+	touch $@
+
 .venv-parity/installed: requirements.txt requirements-convert.txt requirements-dev.txt
 	test -d .venv-parity || $(PYTHON) -m venv .venv-parity
 	.venv-parity/bin/pip install --quiet --disable-pip-version-check \
@@ -53,4 +66,4 @@ parity: .venv-parity/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-parity .pytest_cache .ruff_cache
+	rm -rf .venv .venv-parity .pytest_cache .ruff_cache web/node_modules web/dist
