@@ -347,6 +347,7 @@ def test_runs_in_one_thread_on_a_host_without_the_headers(browser, dist, tmp_pat
         assert page.wait_for_result() == "1 polyp"
         expected = "WebAssembly, 1 thread (the page is not isolated)"
         assert page.text("#backend") == expected
+        assert page.complaints() == []
 
 
 def test_measures_the_network(page):
@@ -355,6 +356,7 @@ def test_measures_the_network(page):
     page.wait_for_text("#frames", lambda text: text[0] in "3456789")
     page.element("#measure").click()
     page.wait_for_text("#measure", lambda text: text.startswith("Measure"))
+    assert int(page.text("#frames").split()[0]) < 50
     p50, _, p95, unit = page.text("#network-ms").split()
     assert 0 < float(p50) <= float(p95) and unit == "ms"
 

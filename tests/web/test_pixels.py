@@ -195,15 +195,15 @@ def test_polyps_are_those_of_python(evaluate, seed):
 def test_pixels_that_touch_at_a_corner_are_one_polyp_and_specks_are_none(evaluate):
     probability = np.zeros((60, 60), np.float32)
     probability[10:20, 10:20] = probability[20:30, 20:30] = 1  # touch at a corner
-    probability[10:15, 40:45] = 1
+    probability[35:40, 45:50] = probability[40:45, 40:45] = 1  # at the other
     probability[50, 50] = 1  # 1 of 3600 pixels: a speck, below 0.05 % (1.8 pixels)
     found = evaluate(
         "segmenter.js",
         "return module.findPolyps(args.map, 60, 0.5, 3600)",
         map=probability,
     )
-    assert [polyp["area"] for polyp in found["polyps"]] == [200, 25]
-    assert found["mask"].sum() == 225
+    assert [polyp["area"] for polyp in found["polyps"]] == [200, 50]
+    assert found["mask"].sum() == 250
 
 
 def test_contour_runs_where_the_probability_crosses_the_threshold(evaluate):
