@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 QUIET_PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: install demo test test-all train-best lint parity backends clean
+.PHONY: install demo test test-all train-best lint parity backends web clean
 
 install: .venv/installed
 
@@ -45,6 +45,11 @@ backends: .venv/installed .venv-jax/installed .venv-torch/installed
 	KERAS_BACKEND=jax .venv-jax/bin/python $(CHECK) --compare .venv/backends
 	KERAS_BACKEND=torch .venv-torch/bin/python $(CHECK) --compare .venv/backends
 
+# The page that segments in the browser: web/dist, at http://localhost:8000.
+web: .venv/installed-export web/node_modules/installed
+	$(BIN)/python -m web.build
+	$(BIN)/python -m web.serve
+
 .venv/installed: requirements.txt
 	test -d .venv || $(PYTHON) -m venv .venv
 	$(QUIET_PIP) -r requirements.txt
@@ -52,6 +57,14 @@ backends: .venv/installed .venv-jax/installed .venv-torch/installed
 
 .venv/installed-dev: .venv/installed requirements-dev.txt
 	$(QUIET_PIP) -r requirements-dev.txt
+	touch $@
+
+.venv/installed-export: .venv/installed requirements-export.txt
+	$(QUIET_PIP) -r requirements-export.txt
+	touch $@
+
+web/node_modules/installed: web/package-lock.json
+	npm ci --prefix web
 	touch $@
 
 .venv-parity/installed: requirements.txt requirements-convert.txt requirements-dev.txt
@@ -66,4 +79,5 @@ backends: .venv/installed .venv-jax/installed .venv-torch/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-parity .venv-jax .venv-torch .pytest_cache .ruff_cache
+	rm -rf .venv .venv-parity .venv-jax .venv-torch .pytest_cache .ruff_cache \
+		web/node_modules web/dist
