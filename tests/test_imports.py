@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = {path.stem for path in ROOT.glob("*.py")}
 LEVELS = (
-    {"tools", *SCRIPTS},
+    {"tools", "web", *SCRIPTS},
     {"deploy", "training"},
     {"evaluation"},
     {"data"},
