@@ -41,10 +41,14 @@ const PIECES = [
  * @param {number} width pixels.
  * @returns {[number, number][][]} pieces of line, each of two points (x, y) in pixels.
  */
-export function traceContours(probability, { mask, polyps, threshold }, width) {
-  const height = mask.length / width;
+export function traceContours(probability, { polyps, threshold }, width) {
+  const height = probability.length / width;
+  const outlined = new Uint8Array(probability.length); // the mask without its specks
+  for (const { start, end } of polyps.flatMap(({ runs }) => runs)) {
+    outlined.fill(1, start, end);
+  }
   const isPixel = (x, y) => x >= 0 && y >= 0 && x < width && y < height;
-  const isPolyp = (x, y) => (isPixel(x, y) ? mask[y * width + x] : 0);
+  const isPolyp = (x, y) => (isPixel(x, y) ? outlined[y * width + x] : 0);
   const valueAt = (x, y) => (isPixel(x, y) ? probability[y * width + x] : 0);
   const crossing = (x, y, [x0, y0, x1, y1]) => {
     const from = valueAt(x + x0, y + y0);

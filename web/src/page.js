@@ -80,9 +80,11 @@ async function showPicture({ name, address, file }, isWanted) {
   const blob = file ?? (await (await fetch(address)).blob());
   const bitmap = await readPicture(blob, name);
   if (!isWanted()) return bitmap.close();
+  const finding = await engine.segment(bitmap, settings());
+  // Only now: a frame of the video before may have been on its way.
   shownName = name;
   element('result').ariaLive = 'polite';
-  showFinding(await engine.segment(bitmap, { ...settings(), continues: false }));
+  showFinding(finding);
 }
 
 /** Plays a video file, or the camera when there is none. */
@@ -92,10 +94,10 @@ async function play(name, file) {
   await (file ? player.playFile(file) : player.playCamera());
 }
 
-async function segmentFrame(bitmap, continues) {
+async function segmentFrame(bitmap) {
+  const finding = await engine.segment(bitmap, settings());
   shownName = playedName;
   element('result').ariaLive = 'off'; // screen readers cannot follow a video
-  const finding = await engine.segment(bitmap, { ...settings(), continues });
   showFinding(finding);
   return finding.polyps.length > 0;
 }
@@ -106,7 +108,7 @@ function showFinding({ polyps, size, milliseconds }) {
   const area = polyps.reduce((sum, { percent }) => sum + percent, 0);
   element('count').textContent = polyps.length ? `${polyps.length} ${noun}` : 'No polyp';
   element('area').textContent = polyps.length
-    ? `${area.toFixed(1)} % of the view`
+    ? `${area.toFixed(1)} % of the picture`
     : 'found at this threshold';
   element('polyps').replaceChildren(
     ...polyps.map(({ width, height, percent }) => {

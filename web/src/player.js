@@ -13,7 +13,7 @@ export class Player {
 
   /**
    * @param {(id: string) => HTMLElement} element finds the player's controls.
-   * @param {(bitmap: ImageBitmap, continues: boolean) => Promise<boolean>} segment
+   * @param {(bitmap: ImageBitmap) => Promise<boolean>} segment
    *     segments and shows a frame; whether it holds a polyp.
    * @param {(text: string) => void} onError told when a video breaks off.
    */
@@ -61,7 +61,7 @@ export class Player {
     this.#start();
     try {
       for await (const { bitmap, seconds } of newestFrames(this.#video, signal)) {
-        const isPositive = await this.segment(bitmap, this.#analysed > 0);
+        const isPositive = await this.segment(bitmap);
         if (signal.aborted) return;
         this.#count(seconds, isPositive);
       }

@@ -17,34 +17,33 @@
 const THINNEST_OVERLAP = 1e-3;
 
 /**
- * Resizes a part of a picture.
+ * Resizes a picture.
  *
- * @param {Uint8ClampedArray} rgba the picture, 4 bytes a pixel.
- * @param {number} rowLength its width in pixels.
- * @param {{x: number, y: number, width: number, height: number}} box the part.
- * @param {{width: number, height: number}} size of the result, pixels.
+ * @param {Uint8ClampedArray} rgba `(height, width, 4)` of the size `from`.
+ * @param {{width: number, height: number}} from pixels.
+ * @param {{width: number, height: number}} to size of the result, pixels.
  * @returns {Uint8ClampedArray} `(height, width, 3)` RGB.
  */
-export function resizeToRgb(rgba, rowLength, box, size) {
-  const makeAxis = chooseFilter(box, size);
-  const columns = makeAxis(box.width, size.width);
-  const rows = makeAxis(box.height, size.height);
-  return resizeRows(resizeColumns(rgba, rowLength, box, columns), rows, 3 * size.width);
+export function resizeToRgb(rgba, from, to) {
+  const makeAxis = chooseFilter(from, to);
+  const columns = makeAxis(from.width, to.width);
+  const rows = makeAxis(from.height, to.height);
+  return resizeRows(resizeColumns(rgba, from, columns), rows, 3 * to.width);
 }
 
-function chooseFilter(box, size) {
-  if (box.width <= size.width && box.height <= size.height) return bilinearAxis;
+function chooseFilter(from, to) {
+  if (from.width <= to.width && from.height <= to.height) return bilinearAxis;
   // Where one side grows, OpenCV's area filter becomes a bilinear one of its own kind.
-  const bothShrink = box.width >= size.width && box.height >= size.height;
+  const bothShrink = from.width >= to.width && from.height >= to.height;
   return bothShrink ? areaAxis : growingAreaAxis;
 }
 
-/** @returns {Float32Array} `(box height, output width, 3)` RGB. */
-function resizeColumns(rgba, rowLength, box, { first, count, weights, taps }) {
-  const result = new Float32Array(3 * box.height * first.length);
+/** @returns {Float32Array} `(from.height, output width, 3)` RGB. */
+function resizeColumns(rgba, from, { first, count, weights, taps }) {
+  const result = new Float32Array(3 * from.height * first.length);
   let out = 0;
-  for (let y = 0; y < box.height; y++) {
-    const row = 4 * ((box.y + y) * rowLength + box.x);
+  for (let y = 0; y < from.height; y++) {
+    const row = 4 * y * from.width;
     for (let x = 0; x < first.length; x++) {
       let red = 0;
       let green = 0;

@@ -33,10 +33,10 @@ async function start({ canvas, threads }) {
 /**
  * Segments a picture and shows it.
  *
- * `continues`: it is the next frame of the same video. The answer holds the
- * milliseconds of the network, and of all steps from pixels to findings.
+ * The answer holds the milliseconds of the network, and of all steps from pixels to
+ * findings.
  */
-async function segment({ bitmap, continues, threshold, layer }) {
+async function segment({ bitmap, threshold, layer }) {
   if (bitmap.width * bitmap.height > MOST_PIXELS) {
     throw new Error(
       `The picture has ${bitmap.width}×${bitmap.height} pixels; this page takes up` +
@@ -46,7 +46,7 @@ async function segment({ bitmap, continues, threshold, layer }) {
   const start = performance.now();
   picture?.close();
   picture = bitmap;
-  const network = await segmenter.run(pixelsOf(bitmap), sizeOf(bitmap), continues);
+  const network = await segmenter.run(pixelsOf(bitmap), sizeOf(bitmap));
   finding = segmenter.find(threshold);
   const milliseconds = { network, frame: performance.now() - start };
   return { ...drawShown(layer), milliseconds };
@@ -60,7 +60,7 @@ function show({ threshold, layer }) {
 
 /** Runs the network once more on the last picture; the answer is its milliseconds. */
 function repeat() {
-  return segmenter.run(pixelsOf(picture), sizeOf(picture), false);
+  return segmenter.run(pixelsOf(picture), sizeOf(picture));
 }
 
 /** The last picture's mask, or the picture with a layer on it, as a PNG. */
@@ -74,10 +74,9 @@ function save({ what, layer }) {
 function drawShown(layer) {
   const side = Math.max(picture.width, picture.height);
   draw(shownOn, drawn(), layer, Math.ceil(SHARP_SIDE / side));
-  const { viewArea } = finding;
   const polyps = finding.polyps.map(({ x, y, width, height, area }) => ({
     ...{ x, y, width, height },
-    percent: (100 * area) / viewArea, // of the scope's view
+    percent: (100 * area) / finding.mask.length, // of the picture
   }));
   return { polyps, size: sizeOf(picture) };
 }
