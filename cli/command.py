@@ -37,13 +37,16 @@ def command_parser(docstring: str, **kwargs) -> CommandParser:
 
 
 def quiet_tensorflow() -> None:
-    """Imports TensorFlow without the log lines its C++ start-up writes.
+    """Imports TensorFlow with fast CPU operations and without its start-up's log lines.
 
-    They come before any log level is read, so the process's standard error is set
-    aside meanwhile; it is shown when the import fails. Commands that need
-    TensorFlow or Keras call this before they import either.
+    The operations are oneDNN's. TensorFlow leaves them off on processors without
+    instructions for neural networks, though they halve the time of a training step
+    there too. The log lines come before any log level is read, so the process's
+    standard error is set aside meanwhile; it is shown when the import fails. Commands
+    that need TensorFlow or Keras call this before they import either.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     sys.stderr.flush()
     saved = os.dup(2)
     with tempfile.TemporaryFile() as held_back:

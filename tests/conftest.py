@@ -1,0 +1,6 @@
+"""What holds for every test."""
+
+import os
+
+# As `cli.command.quiet_tensorflow` does for the commands, before anything imports it.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
