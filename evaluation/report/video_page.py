@@ -1,12 +1,18 @@
 """The section of `report.html` on videos: a timeline for each sequence, the curve."""
 
 import html
+import re
 from itertools import groupby
 
 import numpy as np
 
 from evaluation.report.plots import plot_free_response
-from evaluation.report.video_tables import format_score, format_value, ratio
+from evaluation.report.video_tables import (
+    explanations,
+    format_score,
+    format_value,
+    ratio,
+)
 from evaluation.video.frames import IOU_LIMITS, Frame
 from evaluation.video.scoring import VideoScores
 from evaluation.video.sequences import DICE, Rule, mask_ratios
@@ -34,9 +40,10 @@ def video_section(scores: VideoScores, pictures: list[str]) -> str:
         _sequence(name, scores, picture_of) for name in scores.worst_first()
     )
     return f"""<h2>Video</h2>
-<p class="legend">{len(scores.sequences)} sequences at {scores.fps:g} frames/s. The
-definitions are in README.md beside this page.</p>
-<section class="protocol"><div class="scroll">{_table(scores)}</div></section>
+<p class="legend">{len(scores.sequences)} sequences at {scores.fps:g} frames/s.</p>
+<section class="protocol"><div class="scroll">{_table(scores)}</div>
+<details><summary>What the scores mean</summary><ul>{_explained(scores)}</ul></details>
+</section>
 <div class="plots"><figure><figcaption>Free-response curve</figcaption>
 {plot_free_response(scores)}</figure></div>
 <h3>Sequences, the worst first</h3>
@@ -46,6 +53,12 @@ picture. Upper band: <i class="truth"></i> the truth shows a polyp. Lower band:
 only, <i class="missed"></i> missed, <i class="alarm"></i> a region that touches no
 polyp. Line: Dice of the frame, from 0 to 1.</p>
 {timelines}"""
+
+
+def _explained(scores: VideoScores) -> str:
+    lines = map(html.escape, explanations(scores))
+    bold = (re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", line) for line in lines)
+    return "".join(f"<li>{line}</li>" for line in bold)
 
 
 def _table(scores: VideoScores) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from cli.files import replacing
@@ -54,7 +55,7 @@ def video_tables(scores: VideoScores) -> str:
         rules_table(scores),
         _table("masks", {"value": scores.mask_table()}),
         *([unseen_table(scores)] if scores.trained else []),
-        definitions(scores),
+        "\n".join(f"- {line}" for line in explanations(scores)),
         sequences_table(scores),
     ]
     return "\n\n".join(parts)
@@ -74,14 +75,20 @@ def unseen_table(scores: VideoScores) -> str:
         all(frame.name not in scores.trained for frame in frames)
         for frames in scores.sequences.values()
     )
+    if fresh:
+        were = "was" if fresh == 1 else "were"
+        seen = f"{fresh} of these sequences {were} not trained on at all."
+    else:
+        seen = (
+            "other frames of each of these were trained on. The table therefore shows "
+            "new frames of known polyps, not unknown polyps."
+        )
     rules = [rule for rule in scores.rules if not rule.hold]
     columns = {str(rule): scores.unseen_table(rule) for rule in rules}
     return (
         f"{_table('frames not trained on', columns)}\n\n"
         f"The model was trained on {len(scores.trained)} of the {len(scores.frames)} "
-        f"frames. The other {len(unseen)} are of {len(sequences)} sequences, and in "
-        f"{fresh} of these no frame was trained on. Where that number is 0, the table "
-        "shows other frames of polyps that the model has seen, not other polyps."
+        f"frames. The other {len(unseen)} are of {len(sequences)} sequences; {seen}"
     )
 
 
@@ -93,26 +100,26 @@ def _table(title: str, columns: dict[str, dict[str, Score]]) -> str:
     return markdown_table([title, *columns], rows)
 
 
-def definitions(scores: VideoScores) -> str:
-    """Lists what each score means, and what of it this set cannot show."""
+def explanations(scores: VideoScores) -> list[str]:
+    """Lists, in Markdown, what each score means, and what this set cannot show."""
     lines = [
-        "- **detection**: a predicted region whose IoU with a polyp of the frame is "
+        "**detection**: a predicted region whose IoU with a polyp of the frame is "
         "above the limit of the column; any other region is a false alarm. Regions "
         f"smaller than {100 * MIN_AREA:g} % of the frame are neither."
     ]
     if scores.hold:
         enough, frames = scores.hold
         lines.append(
-            f"- **hold {enough}/{frames}**: only regions that were seen in {enough} of "
+            f"**hold {enough}/{frames}**: only regions that were seen in {enough} of "
             f"the last {frames} frames count."
         )
-    lines += [f"- **{name}**: {meaning}." for name, meaning in DEFINITIONS.items()]
+    lines += [f"**{name}**: {meaning}." for name, meaning in DEFINITIONS.items()]
     lines.append(
-        "- In brackets: 95 % intervals, by bootstrap over sequences; of shares of "
+        "In brackets: 95 % intervals, by bootstrap over sequences; of shares of "
         "polyps, Wilson's interval. A bootstrap interval without width means that no "
         "sequence differs from the others, not that the score is certain."
     )
-    return "\n".join(lines + _limits(scores))
+    return lines + _limits(scores)
 
 
 def _limits(scores: VideoScores) -> list[str]:
@@ -128,34 +135,38 @@ def _limits(scores: VideoScores) -> list[str]:
     )
     seconds = len(scores.frames) / scores.fps
     limits = [
-        f"- The set lasts {seconds:.1f} s, of which {empty / scores.fps:.1f} s show no "
+        f"The set lasts {seconds:.1f} s, of which {empty / scores.fps:.1f} s show no "
         "polyp. Rates per minute of so short a time come from few alarms."
         if seconds < 60
-        else f"- The set lasts {seconds / 60:.1f} minutes, of which "
+        else f"The set lasts {seconds / 60:.1f} minutes, of which "
         f"{empty / scores.fps / 60:.1f} show no polyp."
     ]
     truth = scores.mask_table()[TRUTH_CONSISTENCY].value
     if truth is not None and truth < STEADY:
         limits.append(
-            "- **The true masks of neighbouring frames overlap with a mean IoU of only "
+            "**The true masks of neighbouring frames overlap with a mean IoU of only "
             f"{truth:.2f}.** The frames on disk are probably further apart than "
             f"1/{scores.fps:g} s, or the camera moves fast: times and the length of "
             "alarms are then too short, and hold sees too few neighbours."
         )
-    for window in WINDOWS:
-        longer = sum(count > window * scores.fps for count in shown)
-        if longer < sum(map(bool, shown)):
-            limits.append(
-                f"- {longer} of {sum(map(bool, shown))} polyps are in sight for more "
-                f"than {window} s; for the others, found within {window} s is the same "
-                "as found."
-            )
+    longer = [sum(n > seconds * scores.fps for n in shown) for seconds in WINDOWS]
+    polyps = sum(map(bool, shown))
+    if min(longer) < polyps:
+        limits.append(
+            f"Polyps in sight for more than {_listed(WINDOWS)} s: {_listed(longer)} of "
+            f"{polyps}. For the others, found within that time is the same as found."
+        )
     if several:
         limits.append(
-            f"- In {several} sequences some frames show several regions in the truth; "
+            f"In {several} sequences some frames show several regions in the truth; "
             "such a sequence still counts as one polyp."
         )
     return limits
+
+
+def _listed(numbers: Sequence[float]) -> str:
+    *first, last = map(str, numbers)
+    return f"{', '.join(first)} and {last}"
 
 
 def sequences_table(scores: VideoScores) -> str:
