@@ -98,8 +98,9 @@ def plot_free_response(scores: VideoScores) -> str:
     for n, (limit, colour) in enumerate(zip(IOU_LIMITS, (ACCENT, SECOND), strict=True)):
         used = int(np.argmin(np.abs(np.array(THRESHOLDS) - scores.threshold)))
         label = f"IoU > {limit:g}; square: threshold {THRESHOLDS[used]:g}"
-        axes.plot(curve[:, n, 1], curve[:, n, 0], ".-", color=colour, label=label)
-        axes.plot(curve[used, n, 1], curve[used, n, 0], "s", color=colour, ms=9)
-    axes.set(xlim=(0, None), ylim=(None, 1.02))
+        axes.plot(*curve[:, n, ::-1].T, ".-", color=colour, label=label, clip_on=False)
+        axes.plot(*curve[used, n, ::-1], "s", color=colour, clip_on=False)
+    lowest = np.nan_to_num(curve[:, :, 0], nan=1).min()  # NaN: there is no polyp
+    axes.set(xlim=(0, None), ylim=(max(0, lowest - 0.2), 1))
     axes.legend(fontsize=8, frameon=False, loc="lower right")
     return _to_svg(figure)

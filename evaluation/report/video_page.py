@@ -8,13 +8,14 @@ import numpy as np
 
 from evaluation.report.plots import plot_free_response
 from evaluation.report.video_tables import (
-    explanations,
     format_score,
     format_value,
     ratio,
+    score_columns,
 )
+from evaluation.report.video_text import explanations, training_facts
 from evaluation.video.frames import IOU_LIMITS, Frame
-from evaluation.video.scoring import VideoScores
+from evaluation.video.scoring import Score, VideoScores
 from evaluation.video.sequences import DICE, Rule, mask_ratios
 
 WIDTH, BAND, GAP, PLOT = 1000, 12, 4, 46  # of a timeline, in units of its own
@@ -39,9 +40,11 @@ def video_section(scores: VideoScores, pictures: list[str]) -> str:
     timelines = "\n".join(
         _sequence(name, scores, picture_of) for name in scores.worst_first()
     )
+    tables = "".join(_table(*table) for table in score_columns(scores))
+    facts = training_facts(scores) if scores.trained else ""
     return f"""<h2>Video</h2>
 <p class="legend">{len(scores.sequences)} sequences at {scores.fps:g} frames/s.</p>
-<section class="protocol"><div class="scroll">{_table(scores)}</div>
+<section class="protocol">{tables}<p>{facts}</p>
 <details><summary>What the scores mean</summary><ul>{_explained(scores)}</ul></details>
 </section>
 <div class="plots"><figure><figcaption>Free-response curve</figcaption>
@@ -61,22 +64,18 @@ def _explained(scores: VideoScores) -> str:
     return "".join(f"<li>{line}</li>" for line in bold)
 
 
-def _table(scores: VideoScores) -> str:
-    tables = {str(rule): scores.table(rule) for rule in scores.rules}
-    head = "".join(f"<th>{html.escape(title)}</th>" for title in tables)
+def _table(title: str, columns: dict[str, dict[str, Score]]) -> str:
+    head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
     rows = "".join(
         f"<tr><th>{name}</th>"
         + "".join(
-            f"<td>{format_score(name, table[name])}</td>" for table in tables.values()
+            f"<td>{format_score(name, table[name])}</td>" for table in columns.values()
         )
         + "</tr>"
-        for name in next(iter(tables.values()))
+        for name in next(iter(columns.values()))
     )
-    masks = "".join(
-        f"<tr><th>{name}</th><td>{format_score(name, score)}</td></tr>"
-        for name, score in scores.mask_table().items()
-    )
-    return f"<table><tr><th></th>{head}</tr>{rows}{masks}</table>"
+    table = f"<table><tr><th>{title}</th>{head}</tr>{rows}</table>"
+    return f'<div class="scroll">{table}</div>'
 
 
 def _sequence(name: str, scores: VideoScores, picture_of: dict[str, str]) -> str:

@@ -2,13 +2,12 @@
 
 import csv
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 from cli.files import replacing
 from evaluation.report.tables import markdown_table
+from evaluation.report.video_text import explanations, training_facts
 from evaluation.video.frames import IOU_LIMITS, THRESHOLDS
-from evaluation.video.regions import MIN_AREA
 from evaluation.video.scoring import Score, VideoScores
 from evaluation.video.sequences import (
     ALARMS,
@@ -17,13 +16,11 @@ from evaluation.video.sequences import (
     DELAY,
     DICE,
     TRUTH_CONSISTENCY,
-    WINDOWS,
     Rule,
     mask_ratios,
     sequence_ratios,
 )
 
-STEADY = 0.7  # IoU of neighbouring true masks below which the frame rate is doubted
 SHARES_OF_ONE = {DICE, CONSISTENCY, TRUTH_CONSISTENCY}
 
 
@@ -52,121 +49,37 @@ def video_tables(scores: VideoScores) -> str:
     parts = [
         f"Video: {len(scores.sequences)} sequences, {len(scores.frames)} frames at "
         f"{scores.fps:g} frames/s, threshold {scores.threshold:g}.",
-        rules_table(scores),
-        _table("masks", {"value": scores.mask_table()}),
-        *([unseen_table(scores)] if scores.trained else []),
+        *(_markdown(title, columns) for title, columns in score_columns(scores)),
+        *([training_facts(scores)] if scores.trained else []),
         "\n".join(f"- {line}" for line in explanations(scores)),
         sequences_table(scores),
     ]
     return "\n\n".join(parts)
 
 
-def rules_table(scores: VideoScores) -> str:
-    """Formats the scores of all sequences, one column a rule of detection."""
-    columns = {str(rule): scores.table(rule) for rule in scores.rules}
-    return _table("video", columns)
+def score_columns(scores: VideoScores) -> list[tuple[str, dict[str, dict[str, Score]]]]:
+    """Collects the tables of all sequences: title, and column → score's name → score.
+
+    They are the detections by each rule, the masks, and, where it is known what the
+    model was trained on, the other frames alone.
+    """
+    tables = [
+        ("video", {str(rule): scores.table(rule) for rule in scores.rules}),
+        ("masks", {"value": scores.mask_table()}),
+    ]
+    if scores.trained:
+        rules = [rule for rule in scores.rules if not rule.hold]
+        columns = {str(rule): scores.unseen_table(rule) for rule in rules}
+        tables.append(("frames not trained on", columns))
+    return tables
 
 
-def unseen_table(scores: VideoScores) -> str:
-    """Formats the scores of the frames that the model was not trained on."""
-    unseen = [frame for frame in scores.frames if frame.name not in scores.trained]
-    sequences = {frame.sequence for frame in unseen}
-    fresh = sum(
-        all(frame.name not in scores.trained for frame in frames)
-        for frames in scores.sequences.values()
-    )
-    if fresh:
-        were = "was" if fresh == 1 else "were"
-        seen = f"{fresh} of these sequences {were} not trained on at all."
-    else:
-        seen = (
-            "other frames of each of these were trained on. The table therefore shows "
-            "new frames of known polyps, not unknown polyps."
-        )
-    rules = [rule for rule in scores.rules if not rule.hold]
-    columns = {str(rule): scores.unseen_table(rule) for rule in rules}
-    return (
-        f"{_table('frames not trained on', columns)}\n\n"
-        f"The model was trained on {len(scores.trained)} of the {len(scores.frames)} "
-        f"frames. The other {len(unseen)} are of {len(sequences)} sequences; {seen}"
-    )
-
-
-def _table(title: str, columns: dict[str, dict[str, Score]]) -> str:
+def _markdown(title: str, columns: dict[str, dict[str, Score]]) -> str:
     rows = [
         [name, *(format_score(name, table[name]) for table in columns.values())]
         for name in next(iter(columns.values()))
     ]
     return markdown_table([title, *columns], rows)
-
-
-def explanations(scores: VideoScores) -> list[str]:
-    """Lists, in Markdown, what each score means, and what this set cannot show."""
-    lines = [
-        "**detection**: a predicted region whose IoU with a polyp of the frame is "
-        "above the limit of the column; any other region is a false alarm. Regions "
-        f"smaller than {100 * MIN_AREA:g} % of the frame are neither."
-    ]
-    if scores.hold:
-        enough, frames = scores.hold
-        lines.append(
-            f"**hold {enough}/{frames}**: only regions that were seen in {enough} of "
-            f"the last {frames} frames count."
-        )
-    lines += [f"**{name}**: {meaning}." for name, meaning in DEFINITIONS.items()]
-    lines.append(
-        "In brackets: 95 % intervals, by bootstrap over sequences; of shares of "
-        "polyps, Wilson's interval. A bootstrap interval without width means that no "
-        "sequence differs from the others, not that the score is certain."
-    )
-    return lines + _limits(scores)
-
-
-def _limits(scores: VideoScores) -> list[str]:
-    """Says which scores the set is too short, too small or too positive for."""
-    shown = [
-        sum(frame.polyps > 0 for frame in frames)
-        for frames in scores.sequences.values()
-    ]
-    empty = sum(not frame.polyps for frame in scores.frames)
-    several = sum(
-        any(frame.polyps > 1 for frame in frames)
-        for frames in scores.sequences.values()
-    )
-    seconds = len(scores.frames) / scores.fps
-    limits = [
-        f"The set lasts {seconds:.1f} s, of which {empty / scores.fps:.1f} s show no "
-        "polyp. Rates per minute of so short a time come from few alarms."
-        if seconds < 60
-        else f"The set lasts {seconds / 60:.1f} minutes, of which "
-        f"{empty / scores.fps / 60:.1f} show no polyp."
-    ]
-    truth = scores.mask_table()[TRUTH_CONSISTENCY].value
-    if truth is not None and truth < STEADY:
-        limits.append(
-            "**The true masks of neighbouring frames overlap with a mean IoU of only "
-            f"{truth:.2f}.** The frames on disk are probably further apart than "
-            f"1/{scores.fps:g} s, or the camera moves fast: times and the length of "
-            "alarms are then too short, and hold sees too few neighbours."
-        )
-    longer = [sum(n > seconds * scores.fps for n in shown) for seconds in WINDOWS]
-    polyps = sum(map(bool, shown))
-    if min(longer) < polyps:
-        limits.append(
-            f"Polyps in sight for more than {_listed(WINDOWS)} s: {_listed(longer)} of "
-            f"{polyps}. For the others, found within that time is the same as found."
-        )
-    if several:
-        limits.append(
-            f"In {several} sequences some frames show several regions in the truth; "
-            "such a sequence still counts as one polyp."
-        )
-    return limits
-
-
-def _listed(numbers: Sequence[float]) -> str:
-    *first, last = map(str, numbers)
-    return f"{', '.join(first)} and {last}"
 
 
 def sequences_table(scores: VideoScores) -> str:

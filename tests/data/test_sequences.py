@@ -103,6 +103,11 @@ def test_which_frames_need_no_mask(tmp_path, write_set, name, is_negative):
     assert (f"{name}/case1" in found) is is_negative
 
 
+def test_a_negative_sequence_may_have_masks(tmp_path, write_set):
+    write_set(tmp_path / "seq1_neg", ["1", "2"])
+    assert sequences(find_sequences(tmp_path)) == {"seq1_neg": ["1", "2"]}
+
+
 def test_what_is_no_video_is_refused(tmp_path, write_set):
     with pytest.raises(UserError, match="is not a folder"):
         find_sequences(tmp_path / "none")
