@@ -8,9 +8,10 @@
 The dataset is a prepared one, a raw folder of any known layout (Kvasir-SEG,
 CVC-ClinicDB, PolypGen, …), or any folder with images/ and masks/. With --predictions,
 probability maps that another program saved (PNG files named like the images) are scored
-and no model is needed. Writes results/<model>/<dataset>/ as Test.py does. For several
-models it also writes results/<A>_vs_<B>/<dataset>/: their segmentations side by side,
-and whether their scores differ.
+and no model is needed. With --video, the dataset's sequences are judged as video too,
+at the frame rate that --fps states. Writes results/<model>/<dataset>/ as Test.py does.
+For several models it also writes results/<A>_vs_<B>/<dataset>/: their segmentations
+side by side, and whether their scores differ.
 """
 
 import argparse

@@ -47,7 +47,8 @@ def video_section(scores: VideoScores, pictures: list[str]) -> str:
 <section class="protocol">{tables}<p>{facts}</p>
 <details><summary>What the scores mean</summary><ul>{_explained(scores)}</ul></details>
 </section>
-<div class="plots"><figure><figcaption>Free-response curve</figcaption>
+<div class="plots"><figure><figcaption>Free-response curve, at
+256×256</figcaption>
 {plot_free_response(scores)}</figure></div>
 <h3>Sequences, the worst first</h3>
 <p class="legend">A click on a sequence shows its frames, a click on a frame its

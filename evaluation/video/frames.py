@@ -5,22 +5,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from evaluation.cases import Case, at_original_size
+from evaluation.protocols.base import at_network_size
 from evaluation.video.regions import MIN_AREA, find_regions, region_ious
 from evaluation.video.tracking import Tracker
 from metrics.confusion import count_pixels, dice_score, iou_score
 
 # Of the free-response curve: even steps, and finer ones at both ends.
-THRESHOLDS = (
-    *(0.01, 0.02),
-    *(step / 20 for step in range(1, 20)),
-    *(0.98, 0.99),
-)
+THRESHOLDS = (0.01, 0.05, *(step / 10 for step in range(1, 10)), 0.95, 0.99)
 IOU_LIMITS = (0.0, 0.5)  # an IoU above the limit is a detection
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What is kept of a frame, all at the frame's own size.
+    """What is kept of a frame; all but `curve` is measured at the frame's own size.
 
     A score with nothing to count is NaN.
 
@@ -34,8 +31,8 @@ class Frame:
         iou_before: IoU of the predicted masks of the frame before and this one; NaN in
             the first frame, and where both are empty.
         truth_iou_before: the same of the true masks.
-        curve: `(len(THRESHOLDS), len(IOU_LIMITS), 2)` int: polyps found and false
-            regions.
+        curve: `(len(THRESHOLDS), len(IOU_LIMITS), 3)` int: polyps found, polyps
+            missed, false regions.
     """
 
     name: str
@@ -88,7 +85,7 @@ class FrameReader:
             dice=float(dice_score(count_pixels(truth, mask))) if len(areas) else np.nan,
             iou_before=_iou(before and before[1], mask),
             truth_iou_before=_iou(before and before[0], truth),
-            curve=_curve_counts(labels, areas, probability),
+            curve=_curve_counts(case),
         )
         self.frames.append(frame)
 
@@ -123,16 +120,20 @@ def _iou(before: np.ndarray | None, now: np.ndarray) -> float:
     return float(iou_score(count_pixels(before, now), np.nan))
 
 
-def _curve_counts(
-    labels: np.ndarray, areas: np.ndarray, probability: np.ndarray
-) -> np.ndarray:
-    """Counts polyps found and false regions at each threshold and IoU limit."""
-    counts = np.zeros((len(THRESHOLDS), len(IOU_LIMITS), 2), np.int32)
+def _curve_counts(case: Case) -> np.ndarray:
+    """Counts polyps found, polyps missed and false regions, as `Frame.curve` does.
+
+    This is done at the network's size: at a frame's own it would take most of the time.
+    """
+    truth, probability = at_network_size(case)
+    labels, areas = _label_polyps(truth)
+    counts = np.zeros((len(THRESHOLDS), len(IOU_LIMITS), 3), np.int32)
     for row, threshold in zip(counts, THRESHOLDS, strict=True):
         mask = (probability > threshold).astype(np.uint8)
         regions = find_regions(mask, MIN_AREA * mask.size)
         ious = region_ious(labels, areas, regions)
         for cell, limit in zip(row, IOU_LIMITS, strict=True):
-            cell[0] = np.count_nonzero(ious.max(axis=1, initial=0) > limit)
-            cell[1] = np.count_nonzero(ious.max(axis=0, initial=0) <= limit)
+            found = np.count_nonzero(ious.max(axis=1, initial=0) > limit)
+            false = np.count_nonzero(ious.max(axis=0, initial=0) <= limit)
+            cell[:] = found, len(areas) - found, false
     return counts

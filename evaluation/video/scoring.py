@@ -19,6 +19,7 @@ from evaluation.video.sequences import (
     sequence_ratios,
     window_name,
 )
+from metrics.confusion import safe_ratio
 
 SHARES_OF_POLYPS = {FOUND, *map(window_name, WINDOWS)}
 
@@ -124,9 +125,10 @@ class VideoScores:
             `(len(THRESHOLDS), len(IOU_LIMITS), 2)`: share of the polyps of all frames
             that are found (NaN without a polyp), false regions per frame.
         """
-        counts = sum(frame.curve for frame in self.frames).astype(float)
-        polyps = sum(frame.polyps for frame in self.frames)
-        return counts / [polyps or np.nan, len(self.frames)]
+        counts = sum(frame.curve for frame in self.frames)
+        found, missed, false = np.moveaxis(counts, -1, 0)
+        sensitivity = safe_ratio(found, found + missed, np.nan)
+        return np.stack([sensitivity, false / len(self.frames)], axis=-1)
 
 
 def _total(rows: list[Ratios]) -> dict[str, Score]:

@@ -94,15 +94,16 @@ def test_curve_counts(read):
     probability = mask((0, 0, 10, 10), value=0.7) + mask((30, 30, 5, 5), value=0.3)
     (frame,) = read((mask((0, 0, 10, 10)), probability))
     for threshold, counts in zip(THRESHOLDS, frame.curve, strict=True):
-        expected = [int(threshold < 0.7), int(threshold < 0.3)]
+        found = int(threshold < 0.7)
+        expected = [found, 1 - found, int(threshold < 0.3)]
         if threshold not in (0.3, 0.7):  # float32
             assert counts.tolist() == [expected, expected]
 
 
 def test_curve_at_two_iou_limits(read):
     (frame,) = read((mask((0, 0, 10, 10)), mask((5, 0, 10, 10))))
-    loose, strict = frame.curve[10]
-    assert loose.tolist() == [1, 0] and strict.tolist() == [0, 1]
+    loose, strict = frame.curve[THRESHOLDS.index(0.5)]
+    assert loose.tolist() == [1, 0, 0] and strict.tolist() == [0, 1, 1]
 
 
 def test_a_change_of_size_within_a_sequence_is_a_cut(read):

@@ -35,7 +35,7 @@ def frame(polyps, *ious, held=None, sequence="a", name="", dice=np.nan, **change
         "dice": dice,
         "iou_before": np.nan,
         "truth_iou_before": np.nan,
-        "curve": np.zeros((len(THRESHOLDS), len(IOU_LIMITS), 2), int),
+        "curve": np.zeros((len(THRESHOLDS), len(IOU_LIMITS), 3), int),
     }
     return Frame(**{**fields, **changes})
 
@@ -178,8 +178,8 @@ def test_worst_first(scores):
 
 
 def test_free_response():
-    curve = np.zeros((len(THRESHOLDS), 2, 2), int)
-    curve[0] = [[2, 3], [1, 4]]
+    curve = np.zeros((len(THRESHOLDS), 2, 3), int)
+    curve[0] = [[2, 0, 3], [1, 1, 4]]
     frames = [frame(2, curve=curve), frame(2, curve=curve), frame(0, curve=0 * curve)]
     points = VideoScores(frames, 25, 0.5).free_response()
     assert points[0].tolist() == [[4 / 4, 6 / 3], [2 / 4, 8 / 3]]

@@ -70,7 +70,7 @@ def our_scores(sequences):
                     centre=None,
                     image=np.zeros((SIZE, SIZE, 3), np.uint8),
                     truth=truth,
-                    prepared=False,
+                    prepared=True,
                     grey_truth=lambda: None,
                     probability=draw(found, CONFIDENCE),
                 )
