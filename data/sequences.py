@@ -29,6 +29,7 @@ from data.pairs import (
 )
 
 NEGATIVE = re.compile(r"(.*[ _-])?neg(ative)?(only)?", re.IGNORECASE)
+STILLS = re.compile(r"(.*/)?data_C\d+")  # PolypGen's single frames of a hospital
 POLYPGEN_SEQUENCES = "sequenceData"  # beside the single frames, which are no video
 
 
@@ -117,6 +118,14 @@ def _is_negative(root: Path, folder: Path) -> bool:
 
 
 def _complete(sequence: Dataset) -> Dataset:
+    """Checks one sequence: it is not a dataset of stills, and has all of its masks."""
+    if STILLS.fullmatch(sequence.name) or any(
+        pair.group != pair.name for pair in sequence.pairs
+    ):
+        raise UserError(
+            f"{sequence.root}: {sequence.name} in it is a dataset, not a sequence; give"
+            " a folder of sequences"
+        )
     if sequence.unpaired:
         file, reason = sequence.unpaired[0]
         raise UserError(f"{sequence.root / file}: {reason}; a video needs every frame")

@@ -68,8 +68,8 @@ def _limits(scores: VideoScores) -> list[str]:
         )
     if several:
         limits.append(
-            f"In {several} sequences some frames show several regions in the truth; "
-            "such a sequence still counts as one polyp."
+            f"The truth of {several} of the {len(shown)} sequences shows several "
+            "regions in some frames; such a sequence still counts as one polyp."
         )
     return limits
 

@@ -113,6 +113,13 @@ def test_what_is_no_video_is_refused(tmp_path, write_set):
         find_sequences(tmp_path / "none")
     with pytest.raises(UserError, match="no video sequences found"):
         find_sequences(tmp_path)
+    write_set(tmp_path / "TestDataset/CVC-300", ["149"])
+    write_set(tmp_path / "TestDataset/CVC-ClinicDB", ["26", "30"])
+    with pytest.raises(UserError, match="CVC-ClinicDB in it is a dataset, not a"):
+        find_sequences(tmp_path / "TestDataset")
+    write_set(tmp_path / "PolypGen/data_C1", ["a"], "images_C1", "masks_C1")
+    with pytest.raises(UserError, match="data_C1 in it is a dataset, not a sequence"):
+        find_sequences(tmp_path / "PolypGen")
     write_set(tmp_path / "Kvasir-SEG", ["a", "b"])
     with pytest.raises(UserError, match="not known to be video; put each sequence"):
         find_sequences(tmp_path / "Kvasir-SEG")
