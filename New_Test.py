@@ -3,13 +3,15 @@
     python New_Test.py --data_path data/CVC-300 --model_path runs/lgps/best.h5
     python New_Test.py --data_path my_frames --model_path A.h5 A_int8.xml B.onnx
     python New_Test.py --data_path data/CVC-300 --predictions maps/CVC-300
+    python New_Test.py --data_path data/CVC-ClinicDB --video --fps 25 --hold 3/5
 
 The dataset is a prepared one, a raw folder of any known layout (Kvasir-SEG,
 CVC-ClinicDB, PolypGen, …), or any folder with images/ and masks/. With --predictions,
 probability maps that another program saved (PNG files named like the images) are scored
-and no model is needed. Writes results/<model>/<dataset>/ as Test.py does. For several
-models it also writes results/<A>_vs_<B>/<dataset>/: their segmentations side by side,
-and whether their scores differ.
+and no model is needed. With --video, the dataset's sequences are judged as video too,
+at the frame rate that --fps states. Writes results/<model>/<dataset>/ as Test.py does.
+For several models it also writes results/<A>_vs_<B>/<dataset>/: their segmentations
+side by side, and whether their scores differ.
 """
 
 import argparse
@@ -17,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cli.command import UserError, run_command
+from cli.ranges import Range, hold, number
 from evaluation.script_options import make_parser, print_origin, protocol_names
 from evaluation.views import DEFAULT_VIEW
 from models.shipped import model_path
@@ -56,6 +59,25 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "the results go to <dataset>-<FILE's name>",
     )
     parser.add_argument(
+        "--video",
+        action="store_true",
+        help="judge the dataset's sequences as video too (data/sequences.py has the "
+        "layouts); the results go to <dataset>-video",
+    )
+    parser.add_argument(
+        "--fps",
+        type=number(float, Range(above=0)),
+        metavar="F",
+        help="with --video: frames per second of the frames on disk",
+    )
+    parser.add_argument(
+        "--hold",
+        type=hold,
+        metavar="N/M",
+        help="with --video: judge also as Predict.py --hold N/M reports: only what was "
+        "seen in N of the last M frames",
+    )
+    parser.add_argument(
         "--seeds",
         action="store_true",
         help="the checkpoints are one model trained with several seeds: give mean ± sd",
@@ -63,6 +85,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.seeds and len(args.predictions or args.model_path) < 2:
         parser.error("--seeds needs at least two checkpoints")
+    if args.video and not args.fps:
+        parser.error("--video needs --fps, the frame rate of the frames on disk")
+    if not args.video and (args.fps or args.hold):
+        parser.error("--fps and --hold are for --video")
+    if args.video and args.names:
+        parser.error("--video needs all frames, so it does not go with --names")
     needs_model = (
         args.tta or args.refine or args.threshold == "auto" or args.view != DEFAULT_VIEW
     )
@@ -74,20 +102,24 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(args: argparse.Namespace) -> None:
     from deploy.maps import load_maps
     from deploy.thresholds import read_threshold
-    from evaluation.cases import open_case_set
+    from evaluation.cases import open_case_set, open_sequences
     from evaluation.evaluate import evaluate
     from evaluation.protocols import build_protocols
     from evaluation.report.results_folder import claim_folder
     from evaluation.report.side_by_side import write_comparison
     from evaluation.saved_maps import SavedMaps
+    from evaluation.video.scoring import Video
 
     names = protocol_names(args)
     protocols = build_protocols(names)
-    case_set = open_case_set(
-        args.data_path,
-        read_names(args.names),
-        any(protocol.original_size for protocol in protocols),
-    )
+    if args.video:
+        case_set = open_sequences(args.data_path)
+    else:
+        case_set = open_case_set(
+            args.data_path,
+            read_names(args.names),
+            any(protocol.original_size for protocol in protocols),
+        )
     if args.names:
         case_set = replace(case_set, name=f"{case_set.name}-{args.names.stem}")
     print_origin(case_set, protocols)
@@ -121,6 +153,7 @@ def main(args: argparse.Namespace) -> None:
             folder,
             threshold,
             save_to,
+            Video(args.fps, args.hold) if args.video else None,
         )
     if len(sources) > 1:
         write_comparison(args.out_dir, sources, case_set, scores, args.seeds)

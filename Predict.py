@@ -12,12 +12,11 @@ is 1. Not a medical device.
 """
 
 import argparse
-import re
 import sys
 from pathlib import Path
 
 from cli.command import UserError, command_parser, run_command
-from cli.ranges import AT_LEAST_ONE, PROBABILITY, SHARE, number
+from cli.ranges import AT_LEAST_ONE, PROBABILITY, SHARE, hold, number
 from evaluation.views import DEFAULT_VIEW, VIEWS
 from models.shipped import UNVERIFIED_HELP, model_path
 
@@ -89,17 +88,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="of the model; default: all cores but one, which reads, draws and writes",
     )
     return parser.parse_args(argv)
-
-
-def hold(text: str) -> tuple[int, int]:
-    """The argparse type of `--hold`: "3/5" gives (3, 5)."""
-    numbers = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", text)
-    enough, frames = map(int, numbers.groups()) if numbers else (0, 0)
-    if not 1 <= enough <= frames:
-        raise argparse.ArgumentTypeError(
-            f"must be N/M, whole numbers with 1 <= N <= M, received {text}"
-        )
-    return enough, frames
 
 
 def main(args: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -64,3 +65,14 @@ def number(kind: type, allowed: Range = NOT_NEGATIVE) -> Callable[[str], float]:
 
     parse.__name__ = kind.__name__  # argparse: "invalid int value"
     return parse
+
+
+def hold(text: str) -> tuple[int, int]:
+    """An argparse type: N of M frames, "3/5" gives (3, 5)."""
+    numbers = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", text)
+    enough, frames = map(int, numbers.groups()) if numbers else (0, 0)
+    if not 1 <= enough <= frames:
+        raise argparse.ArgumentTypeError(
+            f"must be N/M, whole numbers with 1 <= N <= M, received {text}"
+        )
+    return enough, frames

@@ -31,8 +31,14 @@ def read_image(path: Path | str) -> np.ndarray:
     return decode_image(read_file(path), path)
 
 
-def read_pair(image: Path | str, mask: Path | str) -> tuple[np.ndarray, np.ndarray]:
+def read_pair(
+    image: Path | str, mask: Path | str | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Reads an image and its mask, and checks that they fit each other.
+
+    Args:
+        image: the image file.
+        mask: the mask file; None: the image shows no polyp.
 
     Returns:
         `(H, W, 3)` uint8 RGB and `(H, W)` uint8 0/1.
@@ -40,6 +46,9 @@ def read_pair(image: Path | str, mask: Path | str) -> tuple[np.ndarray, np.ndarr
     Raises:
         UserError: a file cannot be read, or the sizes differ.
     """
+    if mask is None:
+        picture = read_image(image)
+        return picture, np.zeros(picture.shape[:2], np.uint8)
     return decode_pair(read_file(image), read_file(mask), image, mask)
 
 

@@ -46,7 +46,8 @@ class Pair:
     Attributes:
         name: unique within the dataset; the image's file name without its ending.
         image: the image file.
-        mask: the mask file.
+        mask: the mask file; None of a frame that shows no polyp and has none, which
+            only `data/sequences.py` finds.
         group: the video sequence, else `name`. The training and the test set of a
             split by sequence have no group in common.
         centre: the hospital of a multi-centre dataset ("C1"), else None.
@@ -54,7 +55,7 @@ class Pair:
 
     name: str
     image: Path
-    mask: Path
+    mask: Path | None
     group: str
     centre: str | None = None
 
@@ -110,7 +111,7 @@ def find_pairs(path: Path | str, name: str | None = None) -> Dataset:
     root = Path(path)
     datasets = find_datasets(root, name)
     if not datasets:
-        for images, masks in _image_and_mask_folders(root):
+        for images, masks in image_and_mask_folders(root):
             raise UserError(
                 f"{root}: no mask of {masks.name}/ is named like an image of"
                 f" {images.name}/; expected the same name, NAME_mask or pNUMBER"
@@ -133,9 +134,7 @@ def find_datasets(
     if not root.is_dir():
         raise UserError(f"{root}: is not a folder")
     dataset = (
-        _find_centres(root, name)
-        or _find_sequences(root, name)
-        or _find_set(root, name)
+        _find_centres(root, name) or _find_sequences(root, name) or find_set(root, name)
     )
     if dataset:
         return [dataset]
@@ -143,7 +142,7 @@ def find_datasets(
         return []
     return [
         found
-        for child in _folders(root)
+        for child in subfolders(root)
         for found in find_datasets(child, name, depth - 1)
     ]
 
@@ -156,12 +155,12 @@ def natural_order(text: str) -> list[tuple[int, int, str]]:
 
 def _find_centres(root: Path, name: str | None) -> Dataset | None:
     """Finds PolypGen's single frames: data_C1 to data_C6, or one of these."""
-    inside = _folders(root, r"data_C\d+")
+    inside = subfolders(root, r"data_C\d+")
     folders = inside or ([root] if re.fullmatch(r"data_C\d+", root.name) else [])
     parts = []
     for folder in folders:
         centre = folder.name.removeprefix("data_")
-        part = _find_set(folder, f"PolypGen-{centre}")
+        part = find_set(folder, f"PolypGen-{centre}")
         if part:
             part.pairs = [replace(pair, centre=centre) for pair in part.pairs]
             parts.append(part)
@@ -172,12 +171,12 @@ def _find_centres(root: Path, name: str | None) -> Dataset | None:
 
 def _find_sequences(root: Path, name: str | None) -> Dataset | None:
     """Finds PolypGen's videos: seq1, seq2, ... in the folder or in its positive/."""
-    folders = _folders(root, r"seq\d+") or _folders(root / "positive", r"seq\d+")
+    folders = subfolders(root, r"seq\d+") or subfolders(root / "positive", r"seq\d+")
     if not folders and re.fullmatch(r"seq\d+", root.name):
         folders = [root]
     parts = []
     for folder in folders:
-        part = _find_set(folder, folder.name)
+        part = find_set(folder, folder.name)
         if part:
             group = f"sequence {folder.name.removeprefix('seq')}"
             part.pairs = [replace(pair, group=group) for pair in part.pairs]
@@ -185,14 +184,14 @@ def _find_sequences(root: Path, name: str | None) -> Dataset | None:
     return _join(parts, name or "PolypGen-sequences", root)
 
 
-def _find_set(root: Path, name: str | None) -> Dataset | None:
+def find_set(root: Path, name: str | None) -> Dataset | None:
     """Finds one set of images and masks; of several copies, the one of most pairs."""
-    formats = [folder for folder in _folders(root) if _is_format(folder)]
+    formats = [folder for folder in subfolders(root) if _is_format(folder)]
     candidates = [
-        _match(root, images, masks, name or _name_of(root))
+        match_files(root, images, masks, name or _name_of(root))
         for folder in (root, *formats)
-        for images, masks in _image_and_mask_folders(folder)
-    ] or [_match(root, root, root, name or _name_of(root))]
+        for images, masks in image_and_mask_folders(folder)
+    ] or [match_files(root, root, root, name or _name_of(root))]
     candidates = [found for found in candidates if found.pairs]
     if not candidates:
         return None
@@ -205,26 +204,26 @@ def _find_set(root: Path, name: str | None) -> Dataset | None:
     return best
 
 
-def _image_and_mask_folders(folder: Path) -> list[tuple[Path, Path]]:
+def image_and_mask_folders(folder: Path) -> list[tuple[Path, Path]]:
     """Finds the folders that belong together, such as images_C1 and masks_C1."""
     images, masks, others = {}, {}, []
-    for child in _folders(folder):
+    for child in subfolders(folder):
         plain = re.sub(r"[ _-]", "", child.name.lower())
         if match := IMAGE_FOLDER.fullmatch(plain):
             images[match["which"]] = child
         elif match := MASK_FOLDER.fullmatch(plain):
             masks[match["which"]] = child
-        elif any(_image_files(child)):
+        elif any(list_images(child)):
             others.append(child)
     if masks.get("") and not images:  # ETIS: images in a folder of any name, or beside
         images[""] = others[0] if len(others) == 1 else folder
     return [(images[which], masks[which]) for which in images if which in masks]
 
 
-def _match(root: Path, images: Path, masks: Path, name: str) -> Dataset:
+def match_files(root: Path, images: Path, masks: Path, name: str) -> Dataset:
     """Pairs the files of an image folder and a mask folder, which may be one folder."""
-    image_files, no_files = _image_files(images)
-    mask_files, no_mask_files = _image_files(masks)
+    image_files, no_files = list_images(images)
+    mask_files, no_mask_files = list_images(masks)
     layout = f"{_relative(images, root)} + {_relative(masks, root)}"
     if images == masks:
         mask_files = [file for file in image_files if _is_mask_name(file.stem)]
@@ -277,7 +276,7 @@ def _join(parts: list[Dataset], name: str, root: Path) -> Dataset | None:
     used = {part.root for part in parts} | {part.root.parent for part in parts}
     left_out += [
         (folder.name, "not among the masked frames; name it to use it")
-        for folder in _folders(root)
+        for folder in subfolders(root)
         if folder not in used
     ]
     layout = ", ".join(_relative(part.root, root) for part in parts)
@@ -315,7 +314,7 @@ def _relative(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix()
 
 
-def _folders(root: Path, pattern: str = r"[^._].*") -> list[Path]:
+def subfolders(root: Path, pattern: str = r"[^._].*") -> list[Path]:
     """Lists subfolders whose whole name fits; the default leaves out hidden ones."""
     if not root.is_dir():
         return []
@@ -324,7 +323,7 @@ def _folders(root: Path, pattern: str = r"[^._].*") -> list[Path]:
     return sorted(folders, key=lambda path: natural_order(path.name))
 
 
-def _image_files(folder: Path) -> tuple[list[Path], list[Path]]:
+def list_images(folder: Path) -> tuple[list[Path], list[Path]]:
     """Lists the images directly in a folder; hidden ones (`._1.png`) are skipped.
 
     Returns:

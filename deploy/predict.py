@@ -19,10 +19,10 @@ from cli.files import make_folder
 from data.images import silent_codecs
 from deploy.draw import draw_overlay
 from deploy.recording import PictureWriter, VideoWriter
-from deploy.segment import Finding, FrameSegmenter, Prepared
+from deploy.segment import Finding, FrameSegmenter, Prepared, without_boxes
 from deploy.sources import Frame, Source, ms_since
 from deploy.threads import ahead
-from deploy.tracking import Tracker, without_boxes
+from evaluation.video.tracking import Tracker
 
 STAGES = ("decode", "model", "draw")
 COLUMNS = (

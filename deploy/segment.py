@@ -1,12 +1,14 @@
 """Finds polyps in frames of any size: view, network, smoothing, boxes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from data.images import resize_image
 from deploy.runtimes import Runtime
+from evaluation.video.regions import MIN_AREA, find_regions
+from evaluation.video.tracking import Box
 from evaluation.views import DEFAULT_VIEW, VIEWS
 
 BLACK = 24  # brightest channel of what lies outside the scope's view, 0-255
@@ -15,7 +17,6 @@ THUMBNAIL = 96  # pixels; enough to find a border and to notice a cut
 # CVC-ClinicDB 25 of 28 differ by more; neighbours of one video at 25 fps by far less.
 CUT_DIFFERENCE = 24.0
 MEAN_GREY = np.full((1, 3), 1 / 3, np.float32)
-MIN_AREA = 0.0005  # of what the network is shown: smaller specks are no finding
 
 
 @dataclass(frozen=True)
@@ -210,18 +211,25 @@ def find_polyps(probability: np.ndarray, threshold: float, area: int) -> Finding
         area: pixels of the frame, or of the scope's view in it.
     """
     mask = (probability > threshold).astype(np.uint8)
-    if not mask.any():
-        return Finding(probability, mask, [], 0.0)
-    left, top, width, height = cv2.boundingRect(mask)  # labelling is slow: only there
-    found = mask[top : top + height, left : left + width]
-    _, _, stats, _ = cv2.connectedComponentsWithStats(found)
-    stats[:, cv2.CC_STAT_LEFT] += left
-    stats[:, cv2.CC_STAT_TOP] += top
-    areas = stats[:, cv2.CC_STAT_AREA]
-    order = [n for n in np.argsort(-areas) if n and areas[n] >= MIN_AREA * area]
-    boxes = [tuple(int(v) for v in stats[n, : cv2.CC_STAT_AREA]) for n in order]
-    percent = 100 * float(areas[order].sum()) / max(int(area), 1)
-    return Finding(probability, mask, boxes, percent)
+    regions = find_regions(mask, MIN_AREA * area)
+    percent = 100 * float(regions.areas.sum()) / max(int(area), 1)
+    return Finding(probability, mask, regions.boxes, percent)
+
+
+def without_boxes(finding: Finding, boxes: list[Box]) -> Finding:
+    """A finding less the regions of some of its boxes."""
+    if not boxes:
+        return finding
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(finding.mask)
+    kept = [n for n in range(1, count) if tuple(stats[n, :4].tolist()) not in boxes]
+    mask = np.isin(labels, kept).astype(np.uint8)
+    share = mask.sum() / finding.mask.sum()
+    return replace(
+        finding,
+        mask=mask,
+        boxes=[box for box in finding.boxes if box not in boxes],
+        area_percent=float(finding.area_percent * share),
+    )
 
 
 def _resize_map(probability: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -7,6 +7,7 @@ The modules, in the order the data flows through them:
 * `saved_maps`: probability maps from files (`deploy/maps.py` has those of a model);
 * `protocols`: the ways of scoring, one publication's each;
 * `scoring`: the scores of a set;
+* `video`: the scores of sequences of frames;
 * `analysis`: intervals, slices and comparisons;
 * `report`: tables, figures, the report page and the results folder;
 * `evaluate`: all of these for one model and one set;

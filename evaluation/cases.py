@@ -13,6 +13,7 @@ from cli.command import UserError
 from data.arrays import is_prepared, load_prepared
 from data.images import decode_grey_mask, read_file, read_pair
 from data.pairs import Dataset, Pair, find_datasets, find_pairs
+from data.sequences import find_sequences
 from data.storage import read_manifest
 
 
@@ -141,6 +142,28 @@ def open_case_set(
     )
 
 
+def open_sequences(path: Path) -> CaseSet:
+    """Opens the video sequences of a raw dataset; `Case.group` names the sequence.
+
+    The set is called `<dataset>-video`, as it may hold other images than the dataset's
+    test set.
+
+    Args:
+        path: a folder in any layout of `data.sequences`.
+
+    Raises:
+        UserError: the folder holds no sequences, or not all of their frames or masks.
+    """
+    dataset = find_sequences(path)
+    case_set = _from_pairs(dataset, dataset.pairs)
+    count = len({pair.group for pair in dataset.pairs})
+    return replace(
+        case_set,
+        name=f"{dataset.name}-video",
+        origin=f"{case_set.origin}\n  judged as video: {count} sequences",
+    )
+
+
 def find_case_sets(path: Path, original_size: bool = False) -> list[CaseSet]:
     """Opens every test set at a path.
 
@@ -241,7 +264,9 @@ def _pick(dataset: Dataset, names: Sequence[str]) -> list[Pair]:
 
 
 def _from_pairs(dataset: Dataset, pairs: list[Pair]) -> CaseSet:
-    def grey_truth(mask: Path) -> np.ndarray:
+    def grey_truth(mask: Path | None, truth: np.ndarray) -> np.ndarray:
+        if mask is None:
+            return truth.astype(np.float32)
         return decode_grey_mask(read_file(mask), mask).astype(np.float32) / 255
 
     def read(index: int) -> Case:
@@ -254,7 +279,7 @@ def _from_pairs(dataset: Dataset, pairs: list[Pair]) -> CaseSet:
             image=image,
             truth=truth,
             prepared=False,
-            grey_truth=lambda: grey_truth(pair.mask),
+            grey_truth=lambda: grey_truth(pair.mask, truth),
             source_size=truth.shape,
         )
 

@@ -12,12 +12,16 @@ from evaluation.protocols.base import DEFAULT_THRESHOLD, Protocol
 from evaluation.report.page import Gallery, write_report
 from evaluation.report.qualitative import draw_qualitative, pick_ranked
 from evaluation.report.results_folder import (
+    trained_names,
     write_metrics,
     write_per_image,
     write_tables,
 )
+from evaluation.report.video_tables import write_video_frames
 from evaluation.saved_maps import MapWriter
 from evaluation.scoring import SetScores, score_cases
+from evaluation.video.frames import FrameReader
+from evaluation.video.scoring import Video, VideoScores
 
 
 def evaluate(
@@ -27,6 +31,7 @@ def evaluate(
     folder: Path,
     threshold: float | None = None,
     save_maps_to: Path | None = None,
+    video: Video | None = None,
 ) -> SetScores:
     """Scores a set, writes its results folder and prints its scores.
 
@@ -37,6 +42,7 @@ def evaluate(
         folder: the results folder; see `results_folder.claim_folder`.
         threshold: of the per-image facts and the pictures; None: 0.5.
         save_maps_to: the folder to save the maps in as 8-bit PNGs; None: none.
+        video: how to judge the set's sequences as video; None: only its images.
 
     Returns:
         The scores, which hold no images.
@@ -45,6 +51,7 @@ def evaluate(
     with replacing_files(folder) as partial:
         gallery = Gallery(partial, threshold)
         writer = MapWriter(save_maps_to) if save_maps_to else None
+        reader = FrameReader(threshold, video.hold or (1, 1)) if video else None
 
         def stream() -> Iterator[Case]:
             title = f"{maps.label} on {case_set.name}"
@@ -53,13 +60,22 @@ def evaluate(
                 gallery.add(case)
                 if writer:
                     writer.add(case)
+                if reader:
+                    reader.add(case)
                 yield case
 
         with silent_codecs():
             scores = score_cases(stream(), protocols, threshold)
         if writer:
             writer.close()
-        metrics = write_metrics(partial, maps, case_set, scores)
+        judged = None
+        if video:
+            trained = trained_names(maps, case_set)
+            judged = VideoScores(
+                reader.frames, video.fps, threshold, video.hold, trained
+            )
+            write_video_frames(partial, judged)
+        metrics = write_metrics(partial, maps, case_set, scores, judged)
         write_per_image(partial, scores)
         dice = scores.column("dice")
         shown = pick_ranked(dice)
@@ -70,8 +86,8 @@ def evaluate(
             f"{maps.label} on {case_set.name}: best, median and worst cases",
             threshold,
         )
-        table = write_tables(partial, metrics, scores)
-        write_report(partial, metrics, scores)
+        table = write_tables(partial, metrics, scores, judged)
+        write_report(partial, metrics, scores, judged)
     print(f"\n{maps.label} on {case_set.name}, {len(scores)} images", end="")
     if maps.images_per_second:
         print(f", {maps.images_per_second:.1f} images/s after warm-up", end="")

@@ -235,3 +235,58 @@ def test_namesakes_are_told_apart_by_folder(data, tmp_path):
     sets = find_case_sets(tmp_path)
     assert [case_set.name for case_set in sets] == ["demo", "demo"]
     assert [case_set.name for case_set in tell_apart(sets)] == ["first", "second"]
+
+
+@pytest.fixture
+def video(tmp_path):
+    """Two sequences of three frames, one of them without a polyp, and their maps."""
+    rng = np.random.default_rng(0)
+    for folder in ("polyp/images", "polyp/masks", "maps", "seq1_neg"):
+        (tmp_path / "video" / folder).mkdir(parents=True)
+    (tmp_path / "video" / "maps").rename(tmp_path / "maps")
+    for n in range(6):
+        noise = rng.integers(0, 255, (60, 80, 3), np.uint8)
+        mask = np.zeros((60, 80), np.uint8)
+        mask[20:40, 20 + n : 40 + n] = 255 * (n < 3)
+        folder = tmp_path / "video" / ("polyp/images" if n < 3 else "seq1_neg")
+        cv2.imwrite(str(folder / f"{n}.png"), noise)
+        if n < 3:
+            cv2.imwrite(str(tmp_path / "video" / "polyp/masks" / f"{n}.png"), mask)
+        cv2.imwrite(str(tmp_path / "maps" / f"{n}.png"), mask if n else 0 * mask)
+    return tmp_path
+
+
+def test_video(video, capsys):
+    arguments = ["--predictions", video / "maps", "--data_path", video / "video"]
+    arguments += ["--out_dir", video, "--video", "--fps", "25", "--hold", "2/2"]
+    run(New_Test, *arguments)
+    assert "judged as video: 2 sequences" in capsys.readouterr().out
+    folder = video / "maps" / "video-video"
+    judged = json.loads((folder / "metrics.json").read_text())["video"]
+    # Frame 0 is missed; what is held is seen in frames 1 and 2, so detected in 2.
+    for rule, found in (("IoU > 0.5", 2), ("IoU > 0.5, hold 2/2", 1)):
+        scores = judged["detection"][rule]
+        assert scores["sensitivity"]["value"] == pytest.approx(found / 3)
+        assert scores["specificity"]["value"] == 1
+        assert scores["time to first detection, s"]["value"] == (3 - found) / 25
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert page.count('<details class="sequence">') == 2
+    assert "time to first detection" in (folder / "README.md").read_text("utf-8")
+    assert (folder / "video_frames.csv").read_text().count("\n") == 7
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--video"], "--video needs --fps"),
+        (["--fps", "25"], "--fps and --hold are for --video"),
+        (["--hold", "2/3"], "--fps and --hold are for --video"),
+        (["--video", "--fps", "0"], "must be above 0"),
+        (["--video", "--fps", "25", "--hold", "3/2"], "1 <= N <= M"),
+        (["--video", "--fps", "25", "--names", "x"], "does not go with --names"),
+    ],
+)
+def test_wrong_video_flags(flags, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        New_Test.parse_args(["--data_path", "x", *flags])
+    assert stop.value.code == 2 and message in capsys.readouterr().err

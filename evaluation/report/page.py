@@ -24,7 +24,9 @@ from evaluation.report.plots import (
     plot_sweep,
 )
 from evaluation.report.tables import format_interval, format_score, format_share
+from evaluation.report.video_page import video_section
 from evaluation.scoring import SetScores
+from evaluation.video.scoring import VideoScores
 from metrics.polyp_size import NO_POLYP, SIZE_BINS, size_bin
 
 ASSETS = Path(__file__).parent / "assets"
@@ -81,13 +83,16 @@ def picture_name(index: int) -> str:
     return f"{index:05d}.jpg"
 
 
-def write_report(folder: Path, metrics: dict, scores: SetScores) -> None:
+def write_report(
+    folder: Path, metrics: dict, scores: SetScores, video: VideoScores | None = None
+) -> None:
     """Writes the page.
 
     Args:
         folder: the results folder, with the gallery's pictures.
         metrics: the content of `metrics.json`.
         scores: the scored set.
+        video: the scores of its sequences, if it was judged as video.
     """
     title = f"{metrics['model']} on {metrics['dataset']}"
     page = Template((ASSETS / "report.html").read_text(encoding="utf-8"))
@@ -106,6 +111,7 @@ def write_report(folder: Path, metrics: dict, scores: SetScores) -> None:
             _protocol_table(metrics, name) for name in metrics["protocols"]
         ),
         findings=_findings(metrics["findings"]),
+        video=video_section(video, _pictures(scores)) if video else "",
         plots="\n".join(
             f"<figure><figcaption>{name}</figcaption>{svg}</figure>"
             for name, svg in plots.items()
@@ -174,6 +180,11 @@ def _findings(findings: dict) -> str:
     )
 
 
+def _pictures(scores: SetScores) -> list[str]:
+    """Paths of the cases' pictures beside the page."""
+    return [f"{PICTURES}/{picture_name(index)}" for index in range(len(scores))]
+
+
 def _case_data(scores: SetScores) -> str:
     """Encodes the cases as JSON that is safe inside a script element."""
     cases = [
@@ -183,8 +194,8 @@ def _case_data(scores: SetScores) -> str:
             "area": None
             if np.isnan(case["polyp_pixels"])
             else round(case["polyp_pixels"]),
-            "picture": f"{PICTURES}/{picture_name(index)}",
+            "picture": picture,
         }
-        for index, case in enumerate(scores.cases)
+        for case, picture in zip(scores.cases, _pictures(scores), strict=True)
     ]
     return json.dumps(cases).replace("<", "\\u003c")

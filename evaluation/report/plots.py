@@ -8,6 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from evaluation.scoring import SetScores
+from evaluation.video.frames import IOU_LIMITS, THRESHOLDS
+from evaluation.video.scoring import VideoScores
 from metrics.calibration import calibration_curve, expected_calibration_error
 from metrics.sweep import LEVELS
 
@@ -86,4 +88,19 @@ def plot_dice_histogram(scores: SetScores) -> str:
     )
     axes.legend(fontsize=8, frameon=False, loc="upper left")
     axes.set_xlim(0, 1)
+    return _to_svg(figure)
+
+
+def plot_free_response(scores: VideoScores) -> str:
+    """Plots the share of polyps found against false regions per frame."""
+    figure, axes = _new_plot("false regions per frame", "share of polyps found")
+    curve = scores.free_response()
+    for n, (limit, colour) in enumerate(zip(IOU_LIMITS, (ACCENT, SECOND), strict=True)):
+        used = int(np.argmin(np.abs(np.array(THRESHOLDS) - scores.threshold)))
+        label = f"IoU > {limit:g}; square: threshold {THRESHOLDS[used]:g}"
+        axes.plot(*curve[:, n, ::-1].T, ".-", color=colour, label=label, clip_on=False)
+        axes.plot(*curve[used, n, ::-1], "s", color=colour, clip_on=False)
+    lowest = np.nan_to_num(curve[:, :, 0], nan=1).min()  # NaN: there is no polyp
+    axes.set(xlim=(0, None), ylim=(max(0, lowest - 0.2), 1))
+    axes.legend(fontsize=8, frameon=False, loc="lower right")
     return _to_svg(figure)

@@ -19,7 +19,9 @@ from evaluation.report.tables import (
     scores_table,
     slices_table,
 )
+from evaluation.report.video_tables import video_metrics, video_tables
 from evaluation.scoring import SetScores
+from evaluation.video.scoring import VideoScores
 from models.shipped import SHIPPED_WEIGHTS
 
 METRICS_FILE = "metrics.json"
@@ -58,7 +60,11 @@ def claim_folder(root: Path, maps: MapSource, case_set: CaseSet) -> Path:
 
 
 def write_metrics(
-    folder: Path, maps: MapSource, case_set: CaseSet, scores: SetScores
+    folder: Path,
+    maps: MapSource,
+    case_set: CaseSet,
+    scores: SetScores,
+    video: VideoScores | None = None,
 ) -> dict:
     """Writes `metrics.json`, floats unrounded, and returns its content.
 
@@ -67,6 +73,7 @@ def write_metrics(
         maps: the source of the maps.
         case_set: the scored set.
         scores: its scores.
+        video: the scores of its sequences, if it was judged as video.
     """
     metrics = {
         "dataset": case_set.name,
@@ -85,24 +92,31 @@ def write_metrics(
         "model_path": str(Path(maps.source).resolve()),
         "data_path": str(case_set.path.resolve()),
     }
+    if video:
+        metrics["video"] = video_metrics(video)
     write_json(folder / METRICS_FILE, metrics)
     return metrics
 
 
-def training_note(maps: MapSource, case_set: CaseSet) -> str:
-    """Says how many images of the set the shipped weights were trained on; else "".
+def trained_names(maps: MapSource, case_set: CaseSet) -> frozenset[str]:
+    """Names the cases of the set that the shipped weights were trained on.
 
-    It holds for their exports too.
+    It holds for their exports too; of other models nothing is known.
     """
-    checkpoint = Path(maps.checkpoint).resolve()
-    if checkpoint not in SHIPPED_WEIGHTS.values():
-        return ""
-    seen = pranet_training_names(case_set.name).intersection(case_set.names)
+    if Path(maps.checkpoint).resolve() not in SHIPPED_WEIGHTS.values():
+        return frozenset()
+    return frozenset(pranet_training_names(case_set.name)).intersection(case_set.names)
+
+
+def training_note(maps: MapSource, case_set: CaseSet) -> str:
+    """Says how many images of the set are known to be trained on; else ""."""
+    seen = trained_names(maps, case_set)
     if not seen:
         return ""
     return (
         f"{len(seen)} of {len(case_set)} images of {case_set.name} were in the "
-        f"training of {checkpoint.name}; scores on them are not of unseen images."
+        f"training of {Path(maps.checkpoint).name}; scores on them are not of unseen "
+        "images."
     )
 
 
@@ -126,14 +140,19 @@ def write_per_image(folder: Path, scores: SetScores) -> None:
         writer.writerows(zip(*columns.values(), strict=True))
 
 
-def write_tables(folder: Path, metrics: dict, scores: SetScores) -> str:
+def write_tables(
+    folder: Path, metrics: dict, scores: SetScores, video: VideoScores | None = None
+) -> str:
     """Writes `README.md`, `table.md` and `table.tex`.
 
     Returns:
-        The note, if any, the table of all protocols and the rules of each.
+        The note, if any, the table of all protocols, the rules of each, and the tables
+        of the sequences, if the set was judged as video.
     """
     table = scores_table(metrics["protocols"])
     table += f"\n\n{rules_list(scores.protocols)}"
+    if video:
+        table += f"\n\n{video_tables(video)}"
     if metrics["note"]:
         table = f"{metrics['note']}\n\n{table}"
     speed = metrics["images_per_second"]

@@ -9,9 +9,9 @@ import pytest
 import Predict
 from cli.command import UserError
 from deploy.predict import predict
-from deploy.segment import FrameSegmenter, find_polyps
+from deploy.segment import FrameSegmenter, find_polyps, without_boxes
 from deploy.sources import open_source
-from deploy.tracking import MEMORY, Tracker, iou, without_boxes
+from evaluation.video.tracking import MEMORY, Tracker, iou
 from tests.deploy.conftest import green_square
 
 

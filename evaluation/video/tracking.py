@@ -1,12 +1,7 @@
 """Follows polyps over the frames of a video, and says which have been seen enough."""
 
 from collections import deque
-from dataclasses import dataclass, replace
-
-import cv2
-import numpy as np
-
-from deploy.segment import Finding
+from dataclasses import dataclass
 
 Box = tuple[int, int, int, int]  # x, y, width, height in pixels
 MIN_IOU = 0.3  # of the boxes of one polyp in two frames
@@ -92,19 +87,3 @@ def iou(first: Box, second: Box) -> float:
     common = max(0, sides[0]) * max(0, sides[1])
     union = first[2] * first[3] + second[2] * second[3] - common
     return common / union if union else 0.0
-
-
-def without_boxes(finding: Finding, boxes: list[Box]) -> Finding:
-    """A finding less the regions of some of its boxes."""
-    if not boxes:
-        return finding
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(finding.mask)
-    kept = [n for n in range(1, count) if tuple(stats[n, :4].tolist()) not in boxes]
-    mask = np.isin(labels, kept).astype(np.uint8)
-    share = mask.sum() / finding.mask.sum()
-    return replace(
-        finding,
-        mask=mask,
-        boxes=[box for box in finding.boxes if box not in boxes],
-        area_percent=float(finding.area_percent * share),
-    )
