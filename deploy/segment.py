@@ -210,7 +210,7 @@ def find_polyps(probability: np.ndarray, threshold: float, area: int) -> Finding
         threshold: pixels above it are polyp.
         area: pixels of the frame, or of the scope's view in it.
     """
-    mask = (probability > threshold).astype(np.uint8)
+    mask = (probability > threshold).view(np.uint8)
     regions = find_regions(mask, MIN_AREA * area)
     percent = 100 * float(regions.areas.sum()) / max(int(area), 1)
     return Finding(probability, mask, regions.boxes, percent)
