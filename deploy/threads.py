@@ -2,6 +2,7 @@
 
 import queue
 import threading
+import traceback
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -75,6 +76,7 @@ def _in_thread(
             pass
         except BaseException as raised:  # raised again in the reader
             error = raised
+            traceback.clear_frames(raised.__traceback__)  # ends the stages before
         finally:
             if hasattr(items, "close"):
                 items.close()
