@@ -74,6 +74,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         " and then no overlays are written; default: %(default)s",
     )
     parser.add_argument(
+        "--no_masks",
+        action="store_true",
+        help="write no masks; with --overlay none only predictions.csv is written",
+    )
+    parser.add_argument(
         "--view",
         choices=VIEWS,
         default=DEFAULT_VIEW,
@@ -127,7 +132,13 @@ def main(args: argparse.Namespace) -> int:
     )
     out_dir = args.out_dir or RESULTS / source.name
     summary = predict(
-        source, segmenter, out_dir, show, args.overlay, args.hold or (1, 1)
+        source,
+        segmenter,
+        out_dir,
+        show,
+        args.overlay,
+        args.hold or (1, 1),
+        masks=not args.no_masks,
     )
     print(summary)
     print(f"written to {out_dir}")
