@@ -18,7 +18,7 @@ from pathlib import Path
 from cli.command import UserError, command_parser, run_command
 from cli.ranges import AT_LEAST_ONE, PROBABILITY, SHARE, hold, number
 from evaluation.views import DEFAULT_VIEW, VIEWS
-from models.shipped import UNVERIFIED_HELP, model_path
+from models.shipped import SHIPPED_WEIGHTS, UNVERIFIED_HELP, model_path
 
 RESULTS = Path(__file__).resolve().parent / "results" / "predictions"
 
@@ -43,7 +43,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--model_path",
         type=model_path,
         default="lgps",
-        help=".h5, or a file of Export.py; default lgps, the shipped weights",
+        help=".h5, or a file of Export.py; default lgps, the shipped weights, which are"
+        " exported once to a cache and run in OpenVINO where that is installed",
     )
     parser.add_argument("--out_dir", type=Path, help=f"default: {RESULTS}/<source>")
     parser.add_argument(
@@ -99,6 +100,7 @@ def main(args: argparse.Namespace) -> int:
     """Predicts; returns 1 when something could not be read."""
     import cv2
 
+    from deploy.export_cache import cached_export
     from deploy.predict import has_display, predict
     from deploy.runtimes import available_cores
     from deploy.segmenter import load_segmenter
@@ -121,8 +123,11 @@ def main(args: argparse.Namespace) -> int:
     if args.show and not show:
         print("no display here; --show is ignored")
     threads = args.threads or max(1, available_cores() - 1)
+    model = args.model_path
+    if model in SHIPPED_WEIGHTS.values() and not args.unverified:
+        model = cached_export(model)
     segmenter = load_segmenter(
-        args.model_path,
+        model,
         args.threshold,
         args.smooth,
         source.is_video,
