@@ -12,7 +12,6 @@ is 1. Not a medical device.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from cli.command import UserError, command_parser, run_command
@@ -98,17 +97,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> int:
     """Predicts; returns 1 when something could not be read."""
-    import cv2
-
     from deploy.export_cache import cached_export
     from deploy.predict import has_display, predict
     from deploy.runtimes import available_cores
     from deploy.segmenter import load_segmenter
     from deploy.sources import open_source
+    from deploy.threads import leave_cores_to_stages
 
-    # The pipeline's stages already fill the cores, and wait for Python's lock less.
-    cv2.setNumThreads(1)
-    sys.setswitchinterval(5e-4)
+    leave_cores_to_stages()
     source = open_source(args.source, args.reconnect)
     if args.reconnect and not source.is_live:
         raise UserError(
