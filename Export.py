@@ -22,6 +22,7 @@ from cli.command import (
 )
 from cli.ranges import IMAGE_SIDE, NOT_NEGATIVE, Range, number
 from deploy.formats import FORMATS
+from deploy.gate import MAX_DIFFERENCE, MAX_DROP
 from models.shipped import UNVERIFIED_HELP, model_path
 
 DICE_DIFFERENCE = Range(at_least=-1, at_most=1)
@@ -59,14 +60,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--max_drop",
         type=number(float, DICE_DIFFERENCE),
-        default=0.005,
+        default=MAX_DROP,
         help="Dice, pooled and mean, that an export may lose on the images it is"
         " compared on; default: %(default)s",
     )
     parser.add_argument(
         "--max_difference",
         type=number(float, NOT_NEGATIVE),
-        default=1e-4,
+        default=MAX_DIFFERENCE,
         help="probability by which a float32 export may differ from Keras at any pixel;"
         " default: %(default)s",
     )

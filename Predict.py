@@ -12,13 +12,12 @@ is 1. Not a medical device.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from cli.command import UserError, command_parser, run_command
 from cli.ranges import AT_LEAST_ONE, PROBABILITY, SHARE, hold, number
 from evaluation.views import DEFAULT_VIEW, VIEWS
-from models.shipped import UNVERIFIED_HELP, model_path
+from models.shipped import SHIPPED_WEIGHTS, UNVERIFIED_HELP, model_path
 
 RESULTS = Path(__file__).resolve().parent / "results" / "predictions"
 
@@ -43,7 +42,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--model_path",
         type=model_path,
         default="lgps",
-        help=".h5, or a file of Export.py; default lgps, the shipped weights",
+        help=".h5, or a file of Export.py; default lgps, the shipped weights, which are"
+        " exported once to a cache and run in OpenVINO where that is installed",
     )
     parser.add_argument("--out_dir", type=Path, help=f"default: {RESULTS}/<source>")
     parser.add_argument(
@@ -74,6 +74,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         " and then no overlays are written; default: %(default)s",
     )
     parser.add_argument(
+        "--no_masks",
+        action="store_true",
+        help="write no masks; with --overlay none only predictions.csv is written",
+    )
+    parser.add_argument(
         "--view",
         choices=VIEWS,
         default=DEFAULT_VIEW,
@@ -92,16 +97,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> int:
     """Predicts; returns 1 when something could not be read."""
-    import cv2
-
+    from deploy.export_cache import cached_export
     from deploy.predict import has_display, predict
     from deploy.runtimes import available_cores
     from deploy.segmenter import load_segmenter
     from deploy.sources import open_source
+    from deploy.threads import leave_cores_to_stages
 
-    # The pipeline's stages already fill the cores, and wait for Python's lock less.
-    cv2.setNumThreads(1)
-    sys.setswitchinterval(5e-4)
+    leave_cores_to_stages()
     source = open_source(args.source, args.reconnect)
     if args.reconnect and not source.is_live:
         raise UserError(
@@ -116,8 +119,11 @@ def main(args: argparse.Namespace) -> int:
     if args.show and not show:
         print("no display here; --show is ignored")
     threads = args.threads or max(1, available_cores() - 1)
+    model = args.model_path
+    if model in SHIPPED_WEIGHTS.values() and not args.unverified:
+        model = cached_export(model)
     segmenter = load_segmenter(
-        args.model_path,
+        model,
         args.threshold,
         args.smooth,
         source.is_video,
@@ -127,7 +133,13 @@ def main(args: argparse.Namespace) -> int:
     )
     out_dir = args.out_dir or RESULTS / source.name
     summary = predict(
-        source, segmenter, out_dir, show, args.overlay, args.hold or (1, 1)
+        source,
+        segmenter,
+        out_dir,
+        show,
+        args.overlay,
+        args.hold or (1, 1),
+        masks=not args.no_masks,
     )
     print(summary)
     print(f"written to {out_dir}")

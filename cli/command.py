@@ -9,6 +9,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 
 INTERRUPTED_EXIT_CODE = 130
+MISSING_TENSORFLOW = (
+    "TensorFlow is not installed, which runs and exports checkpoints;"
+    " run: pip install -r requirements.txt"
+)
 
 
 class UserError(ValueError):
@@ -44,6 +48,9 @@ def quiet_tensorflow() -> None:
     there too. The log lines come before any log level is read, so the process's
     standard error is set aside meanwhile; it is shown when the import fails. Commands
     that need TensorFlow or Keras call this before they import either.
+
+    Raises:
+        UserError: TensorFlow is not installed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -56,9 +63,11 @@ def quiet_tensorflow() -> None:
 
             tf.config.list_physical_devices()  # looks for CUDA, and says so
             tf.get_logger().setLevel("ERROR")
-        except BaseException:
+        except BaseException as error:
             held_back.seek(0)
             os.write(saved, held_back.read())
+            if isinstance(error, ModuleNotFoundError) and error.name == "tensorflow":
+                raise UserError(MISSING_TENSORFLOW) from None
             raise
         finally:
             os.dup2(saved, 2)

@@ -8,6 +8,7 @@ binarised before and after.
 """
 
 import contextlib
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from cli.command import UserError
 
 MASK_THRESHOLD = 127  # masks are JPEG or smoothed: greys lie between 0 and 255
 JPEG_NOISE = 32  # grey levels that compression adds to an empty mask
+MANY_ROWS = 4  # rows in a mean from which `_shrink_rows_first` is faster
+MOST_CELLS = 2**11  # float32 errs by less than half of 1/2¹¹ of a grey level
 
 
 def read_image(path: Path | str) -> np.ndarray:
@@ -170,8 +173,48 @@ def _resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resizes by area averages when shrinking, against aliasing; else bilinear."""
     height, width = size
     shrinks = pixels.shape[0] > height or pixels.shape[1] > width
+    if shrinks and _sums_rows_well(pixels.shape[:2], size):
+        return _shrink_rows_first(pixels, size)
     filter_ = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return cv2.resize(pixels, (width, height), interpolation=filter_)
+
+
+def _sums_rows_well(shape: tuple[int, int], size: tuple[int, int]) -> bool:
+    """Whether `_shrink_rows_first` is faster than OpenCV and gives the same pixels.
+
+    With W / w = a / b and H / h = c / d in lowest terms, each mean is a whole number
+    divided by a · c. If that product is odd, no mean lies nearer to a half than
+    1 / (2 · a · c). Rounding is then the same in any order of summation whose error
+    in float32 is smaller.
+    """
+    cells = 1
+    for side, new in zip(shape, size, strict=True):
+        cells *= side // math.gcd(side, new)
+    is_smaller = shape[0] >= MANY_ROWS * size[0] and shape[1] >= size[1]
+    return is_smaller and cells % 2 == 1 and cells <= MOST_CELLS
+
+
+def _shrink_rows_first(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Area averages, as `cv2.INTER_AREA`, which averages each row before it adds rows.
+
+    Whole rows are added here first, which OpenCV does with vector instructions.
+    """
+    height, width = size
+    rows = pixels.reshape(len(pixels), -1)
+    starts = np.arange(height + 1) * (len(rows) / height)
+    first = starts.astype(int)
+    sums = np.empty((height, rows.shape[1]), np.float32)
+    for n in range(height):
+        part, total = rows[first[n] : first[n + 1]], sums[n : n + 1]
+        cv2.reduce(part, 0, cv2.REDUCE_SUM, total, cv2.CV_32F)
+    # The row that two sums share was given to the second; move the first one's share.
+    shared = rows[np.minimum(first, len(rows) - 1)].astype(np.float32)
+    shared *= np.float32(starts - first)[:, None]
+    sums -= shared[:-1]
+    sums += shared[1:]
+    sums = sums.reshape(height, *pixels.shape[1:])
+    means = cv2.resize(sums, (width, height), interpolation=cv2.INTER_AREA)
+    return cv2.convertScaleAbs(means, alpha=height / len(rows))
 
 
 @contextlib.contextmanager

@@ -9,11 +9,13 @@ from evaluation.report.panels import HEATMAP, PREDICTION_COLOUR
 HEAT_FROM = 0.25  # fainter probabilities are not painted
 HEAT_RISE = 0.25  # from there to full strength
 HEAT_STRENGTH = 0.4
-LEVELS = np.arange(256, dtype=np.uint8)  # probabilities, as the heatmap rounds them
+# Probabilities as the heatmap rounds them, (256, 1): OpenCV 4 takes an array of one
+# dimension for a column, OpenCV 5 for a row.
+LEVELS = np.arange(256, dtype=np.uint8)[:, None]
 _WEIGHTS = HEAT_STRENGTH * np.clip((LEVELS / 255 - HEAT_FROM) / HEAT_RISE, 0, 1)
 _COLOURS = cv2.applyColorMap(LEVELS, HEATMAP)[..., ::-1]  # (256, 1, 3)
 # What a level adds to a pixel, RGB, and what it leaves of it, both 0-255.
-HEAT_ADDED = np.round(_WEIGHTS[:, None, None] * _COLOURS).astype(np.uint8)
+HEAT_ADDED = np.round(_WEIGHTS[..., None] * _COLOURS).astype(np.uint8)
 HEAT_KEPT = np.round(255 * (1 - _WEIGHTS)).astype(np.uint8)
 
 
@@ -36,14 +38,10 @@ def draw_overlay(
     if heatmap:
         box = cv2.boundingRect((finding.probability > HEAT_FROM).view(np.uint8))
         _paint_heat(picture, finding.probability, box)
-    contours, _ = cv2.findContours(
-        finding.mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
-    )
-    # Specks that are too small for a box are not outlined either.
-    contours = [c for c in contours if cv2.boundingRect(c) in finding.boxes]
-    thickness = max(1, round(max(frame.shape[:2]) / 320))
-    cv2.drawContours(picture, contours, -1, PREDICTION_COLOUR, thickness)
     if finding.boxes:
+        thickness = max(1, round(max(frame.shape[:2]) / 320))
+        contours = _outlines(finding)
+        cv2.drawContours(picture, contours, -1, PREDICTION_COLOUR, thickness)
         scale = max(frame.shape[:2]) / 1000
         for colour, width in (((0, 0, 0), 3 * thickness), ((255, 255, 255), thickness)):
             cv2.putText(
@@ -56,6 +54,20 @@ def draw_overlay(
                 width,
             )
     return picture
+
+
+def _outlines(finding: Finding) -> list[np.ndarray]:
+    """The outlines of the polyps; specks that are too small for a box have none."""
+    boxes = np.array(finding.boxes)
+    left, top = boxes[:, :2].min(axis=0)
+    right, bottom = (boxes[:, :2] + boxes[:, 2:]).max(axis=0)
+    contours, _ = cv2.findContours(
+        finding.mask[top:bottom, left:right],
+        cv2.RETR_EXTERNAL,
+        cv2.CHAIN_APPROX_SIMPLE,
+        offset=(int(left), int(top)),
+    )
+    return [c for c in contours if cv2.boundingRect(c) in finding.boxes]
 
 
 def _paint_heat(

@@ -22,6 +22,8 @@ from models.run_folder import RunFolder
 
 DEMO_FRAMES = 12
 THRESHOLD = 0.5  # of Dice
+MAX_DROP = 0.005  # of Dice, by default
+MAX_DIFFERENCE = 1e-4  # of the probability at any pixel, by default
 
 
 @dataclass(frozen=True)

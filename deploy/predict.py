@@ -142,6 +142,7 @@ def predict(
     show: bool = False,
     overlay: str = "heatmap",
     hold: tuple[int, int] = (1, 1),
+    masks: bool = True,
 ) -> Summary:
     """Segments every frame of a source; writes pictures or a video, and a CSV.
 
@@ -158,6 +159,7 @@ def predict(
             outlines, or "none"; then no overlays are written.
         hold: (N, M): in a video, a polyp is reported and outlined when it was seen in N
             of the last M frames.
+        masks: whether they are written.
     """
     make_folder(out_dir)
     writer = (
@@ -184,7 +186,8 @@ def predict(
             table.writerow(COLUMNS)
             for result in results:
                 stops = show and _show(result)
-                writer.write(result.frame, result.finding.mask, result.overlay)
+                mask = result.finding.mask if masks else None
+                writer.write(result.frame, mask, result.overlay)
                 table.writerow(result.row())
                 summary.add(result)
                 bar.update()

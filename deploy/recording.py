@@ -13,9 +13,11 @@ import cv2
 import numpy as np
 
 from cli.command import UserError
+from cli.files import replacing
 from deploy.sources import Frame
 
 INSTALL_COMMAND = "pip install -r requirements-deploy.txt"
+OVERLAY_NAME, MASKS_NAME = "overlay.mp4", "masks.mkv"
 TICKS = 1000  # a second; the finest that Matroska has by default
 PIECE_SECONDS = 1  # longest piece of a video; what a kill can cost
 BITS_PER_PIXEL = 1  # of overlays; the outline stays sharp
@@ -117,26 +119,39 @@ class Recording:
 
 
 class PictureWriter:
-    """Writes masks and overlays as files named by their frames."""
+    """Writes masks and overlays as files named by their frames.
+
+    What is not kept is deleted where a run before has left it.
+    """
 
     def __init__(self, out_dir: Path):
         self.out_dir = out_dir
 
-    def write(self, frame: Frame, mask: np.ndarray, overlay: np.ndarray | None) -> None:
-        """Writes the results of a frame.
+    def write(
+        self, frame: Frame, mask: np.ndarray | None, overlay: np.ndarray | None
+    ) -> None:
+        """Writes the results of a frame, each picture whole or not at all.
 
         Args:
             frame: gives their name.
-            mask: `(H, W)` uint8 0/1.
+            mask: `(H, W)` uint8 0/1; None where it is not kept.
             overlay: `(H, W, 3)` uint8 RGB; None where it is not kept.
         """
-        pictures = {"masks": (mask * 255, ".png")}
-        if overlay is not None:
-            pictures["overlays"] = (overlay[..., ::-1], ".jpg")
-        for folder, (picture, suffix) in pictures.items():
-            (self.out_dir / folder).mkdir(exist_ok=True)
-            path = self.out_dir / folder / f"{frame.name}{suffix}"
-            if not cv2.imwrite(str(path), picture):
+        mask_path = self.out_dir / "masks" / f"{frame.name}.png"
+        overlay_path = self.out_dir / "overlays" / f"{frame.name}.jpg"
+        if mask is None:
+            mask_path.unlink(missing_ok=True)
+        else:
+            self._write(mask_path, mask * 255)
+        if overlay is None:
+            overlay_path.unlink(missing_ok=True)
+        else:
+            self._write(overlay_path, overlay[..., ::-1])
+
+    def _write(self, path: Path, picture: np.ndarray) -> None:
+        path.parent.mkdir(exist_ok=True)
+        with replacing(path) as partial:
+            if not cv2.imwrite(str(partial), picture):
                 raise UserError(f"{path} cannot be written")
 
     def close(self) -> None:
@@ -144,32 +159,40 @@ class PictureWriter:
 
 
 class VideoWriter:
-    """Writes the overlay as `overlay.mp4` and the masks, lossless, as `masks.mkv`."""
+    """Writes the overlay as `overlay.mp4` and the masks, lossless, as `masks.mkv`.
+
+    Those of a run before are deleted first.
+    """
 
     def __init__(self, out_dir: Path, fps: float):
         import_pyav()  # before any frame is computed
+        for name in (OVERLAY_NAME, MASKS_NAME):
+            (out_dir / name).unlink(missing_ok=True)
         self.out_dir = out_dir
         self.fps = fps
         self._recordings: dict[str, Recording] = {}
 
-    def write(self, frame: Frame, mask: np.ndarray, overlay: np.ndarray | None) -> None:
+    def write(
+        self, frame: Frame, mask: np.ndarray | None, overlay: np.ndarray | None
+    ) -> None:
         """Writes the results of a frame.
 
         Args:
             frame: gives their time.
-            mask: `(H, W)` uint8 0/1.
+            mask: `(H, W)` uint8 0/1; None where it is not kept.
             overlay: `(H, W, 3)` uint8 RGB; None where it is not kept.
         """
         if overlay is not None:
             # Colour has half the resolution in MP4: an odd last row or column is left
             # out.
-            height, width = (side & ~1 for side in mask.shape)
+            height, width = (side & ~1 for side in overlay.shape[:2])
             overlay = np.ascontiguousarray(overlay[:height, :width])
             pixels = cv2.cvtColor(overlay, cv2.COLOR_RGB2YUV_I420)
-            recording = self._recording("overlay.mp4", "mpeg4", "yuv420p", overlay)
+            recording = self._recording(OVERLAY_NAME, "mpeg4", "yuv420p", overlay)
             recording.write(pixels, frame.seconds)
-        recording = self._recording("masks.mkv", "ffv1", "gray", mask)
-        recording.write(mask * 255, frame.seconds)
+        if mask is not None:
+            recording = self._recording(MASKS_NAME, "ffv1", "gray", mask)
+            recording.write(mask * 255, frame.seconds)
 
     def _recording(
         self, name: str, codec: str, pixel_format: str, picture: np.ndarray

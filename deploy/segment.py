@@ -210,7 +210,7 @@ def find_polyps(probability: np.ndarray, threshold: float, area: int) -> Finding
         threshold: pixels above it are polyp.
         area: pixels of the frame, or of the scope's view in it.
     """
-    mask = (probability > threshold).astype(np.uint8)
+    mask = (probability > threshold).view(np.uint8)
     regions = find_regions(mask, MIN_AREA * area)
     percent = 100 * float(regions.areas.sum()) / max(int(area), 1)
     return Finding(probability, mask, regions.boxes, percent)
@@ -220,15 +220,20 @@ def without_boxes(finding: Finding, boxes: list[Box]) -> Finding:
     """A finding less the regions of some of its boxes."""
     if not boxes:
         return finding
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(finding.mask)
-    kept = [n for n in range(1, count) if tuple(stats[n, :4].tolist()) not in boxes]
-    mask = np.isin(labels, kept).astype(np.uint8)
-    share = mask.sum() / finding.mask.sum()
+    regions = find_regions(finding.mask)
+    hidden = [
+        number
+        for number, box in zip(regions.numbers, regions.boxes, strict=True)
+        if box in boxes
+    ]
+    mask = finding.mask.copy()
+    mask[regions.place][np.isin(regions.labels, hidden)] = 0
+    # Specks have no box, and are not part of the area.
+    area_of = dict(zip(regions.boxes, regions.areas.tolist(), strict=True))
+    left = [box for box in finding.boxes if box not in boxes]
+    share = sum(map(area_of.get, left)) / sum(map(area_of.get, finding.boxes))
     return replace(
-        finding,
-        mask=mask,
-        boxes=[box for box in finding.boxes if box not in boxes],
-        area_percent=float(finding.area_percent * share),
+        finding, mask=mask, boxes=left, area_percent=finding.area_percent * share
     )
 
 

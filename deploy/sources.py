@@ -4,7 +4,7 @@ import glob
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,8 +49,8 @@ class Frame:
 
 
 @dataclass
-class Source:
-    """Frames in order.
+class Source(Iterable[Frame]):
+    """Frames in order, to be read once.
 
     Attributes:
         name: for folders and titles.
@@ -65,9 +65,6 @@ class Source:
     name: str
     count: int | None
     problems: list[str] = field(default_factory=list)
-
-    def __iter__(self) -> Iterator[Frame]:
-        raise NotImplementedError
 
     def close(self) -> None:
         """Ends the waiting for frames, from any thread; only live sources wait."""

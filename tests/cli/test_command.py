@@ -2,10 +2,17 @@
 
 import os
 import signal
+import sys
 
 import pytest
 
-from cli.command import command_parser, ends_tidily, run_command
+from cli.command import (
+    UserError,
+    command_parser,
+    ends_tidily,
+    quiet_tensorflow,
+    run_command,
+)
 
 
 def raises(error):
@@ -43,3 +50,9 @@ def test_a_wrong_flag_is_one_line_and_exit_2(capsys):
     assert written == (
         "error: argument --size: invalid int value: 'large' (see python X.py --help)\n"
     )
+
+
+def test_missing_tensorflow_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    with pytest.raises(UserError, match="TensorFlow is not installed"):
+        quiet_tensorflow()

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from cli.command import UserError
+from data import images
 from data.images import (
     decode_mask,
     read_file,
@@ -179,3 +180,27 @@ def test_shrinking_averages_areas_instead_of_picking_pixels():
     stripes = np.zeros((8, 8, 3), np.uint8)
     stripes[:, ::4] = 200  # one column in four: 200 / 4 = 50 on average
     assert (resize_image(stripes, (2, 2)) == 50).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "is_used"),
+    [
+        ((1080, 1920), (256, 256), True),  # 135 · 15 = 2025
+        ((2160, 3840), (256, 256), True),  # the same again
+        ((90, 40), (16, 16), True),  # 45 · 5 = 225
+        ((1080, 1350), (256, 256), False),  # 135 · 675: means too near to a half
+        ((120, 64), (16, 16), False),  # 15 · 4: means that are a half
+        ((480, 640), (256, 256), False),  # too few rows in a mean to be faster
+    ],
+)
+def test_sums_of_rows_give_the_pixels_of_opencv(shape, size, is_used, monkeypatch):
+    used, sums = [], images._shrink_rows_first
+    monkeypatch.setattr(
+        images, "_shrink_rows_first", lambda *given: used.append(1) or sums(*given)
+    )
+    rng = np.random.default_rng(0)
+    for low, high, channels in ((0, 256, (3,)), (240, 256, (3,)), (0, 256, ())):
+        picture = rng.integers(low, high, (*shape, *channels), np.uint8)
+        expected = cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA)
+        np.testing.assert_array_equal(resize_image(picture, size), expected)
+    assert len(used) == (3 if is_used else 0)

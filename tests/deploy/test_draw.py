@@ -50,8 +50,8 @@ def test_frame_without_a_polyp_stays_as_it_is(detector):
     np.testing.assert_array_equal(draw_overlay(frame, finding), frame)
 
 
-@pytest.mark.parametrize("overlay", ["heatmap", "contour", "none"])
-def test_what_is_written(tmp_path, detector, overlay):
+def predict_picture_and_film(tmp_path, detector, **options):
+    """Writes both into one folder; returns which of their four files are there."""
     frame = green_square(96, 128, 24, 64, 32)
     cv2.imwrite(str(tmp_path / "a.png"), frame[..., ::-1])
     code = cv2.VideoWriter_fourcc(*"MJPG")
@@ -61,14 +61,27 @@ def test_what_is_written(tmp_path, detector, overlay):
     out = tmp_path / "out"
     for name in ("a.png", "b.avi"):
         source = open_source(str(tmp_path / name))
-        predict(source, FrameSegmenter(detector), out, overlay=overlay)
-    assert (out / "masks/a.png").exists() and (out / "masks.mkv").exists()
-    kept = [(out / name).exists() for name in ("overlays/a.jpg", "overlay.mp4")]
-    assert kept == [overlay != "none"] * 2
-    if overlay != "none":
-        middle = cv2.imread(str(out / "overlays/a.jpg"))[36:44, 76:84]
+        predict(source, FrameSegmenter(detector), out, **options)
+    names = ("masks/a.png", "masks.mkv", "overlays/a.jpg", "overlay.mp4")
+    return [(out / name).exists() for name in names]
+
+
+@pytest.mark.parametrize("overlay", ["heatmap", "contour", "none"])
+def test_what_is_written(tmp_path, detector, overlay):
+    is_drawn = overlay != "none"
+    written = predict_picture_and_film(tmp_path, detector, overlay=overlay)
+    assert written == [True, True, is_drawn, is_drawn]
+    if is_drawn:
+        middle = cv2.imread(str(tmp_path / "out/overlays/a.jpg"))[36:44, 76:84]
         is_green = (np.abs(middle - np.array([0.0, 255, 0])) < 12).all()
         assert is_green == (overlay == "contour")
+
+
+def test_what_is_not_kept_does_not_stay_from_the_run_before(tmp_path, detector):
+    assert predict_picture_and_film(tmp_path, detector) == [True] * 4
+    nothing = {"overlay": "none", "masks": False}
+    assert predict_picture_and_film(tmp_path, detector, **nothing) == [False] * 4
+    assert (tmp_path / "out/predictions.csv").exists()
 
 
 def test_specks_without_a_box_are_not_outlined():

@@ -4,7 +4,9 @@ import csv
 import os
 import signal
 import sys
+import threading
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,8 +15,9 @@ import pytest
 import Predict
 from cli.command import UserError
 from deploy import predict as prediction
+from deploy.recording import PictureWriter
 from deploy.segment import FrameSegmenter
-from deploy.sources import open_source
+from deploy.sources import Frame, open_source
 from deploy.threads import ahead
 from tests.deploy.conftest import green_square
 
@@ -215,3 +218,37 @@ def test_pipeline_passes_items_errors_and_stops():
     items = ahead(endless())
     next(items)
     items.close()  # would hang if the thread did not stop
+
+
+def test_an_error_ends_the_stages_before():
+    def endless():
+        while True:
+            yield 0
+
+    def broken(items):
+        for _ in items:
+            raise OSError("gone")
+        yield 0
+
+    before = threading.active_count()
+    with pytest.raises(OSError, match="gone"):
+        next(ahead(broken(ahead(endless()))))
+    # Threads that run on would end the process with an abort.
+    assert threading.active_count() == before
+
+
+def test_picture_that_cannot_be_written_leaves_the_one_before(tmp_path, monkeypatch):
+    writer = PictureWriter(tmp_path)
+    frame = Frame("a", np.zeros((8, 8, 3), np.uint8), 0.0, 0.0)
+    writer.write(frame, np.ones((8, 8), np.uint8), None)
+    before = (tmp_path / "masks/a.png").read_bytes()
+
+    def full_disk(path, picture):
+        Path(path).write_bytes(b"half")
+        return False
+
+    monkeypatch.setattr(cv2, "imwrite", full_disk)
+    with pytest.raises(UserError, match="a.png cannot be written"):
+        writer.write(frame, np.zeros((8, 8), np.uint8), None)
+    assert (tmp_path / "masks/a.png").read_bytes() == before
+    assert [file.name for file in (tmp_path / "masks").iterdir()] == ["a.png"]

@@ -1,0 +1,85 @@
+"""Exports a checkpoint for OpenVINO once, and keeps the file for later runs."""
+
+import contextlib
+import io
+import os
+import tempfile
+from argparse import Namespace
+from importlib.util import find_spec
+from pathlib import Path
+
+from cli.command import quiet_tensorflow
+from cli.files import sha256
+
+CACHE_NAME = "polyp-segmentation-keras"
+
+
+def cached_export(checkpoint: Path) -> Path:
+    """Finds a checkpoint's OpenVINO file in the cache, or exports it there first.
+
+    The file is in a folder that is named after the checkpoint's SHA-256 and appears
+    only once it is complete. One line on the screen says what is run.
+
+    Args:
+        checkpoint: a `.h5`.
+
+    Returns:
+        The `.xml`, with its card beside it; the checkpoint itself where OpenVINO is not
+        installed, the cache cannot be written or the export differs from Keras.
+
+    Raises:
+        UserError: TensorFlow, which exports, is not installed, or the checkpoint has
+            changed since it was scored.
+    """
+    if find_spec("openvino") is None:
+        return checkpoint
+    folder = cache_folder() / sha256(checkpoint)
+    path = folder / f"{checkpoint.stem}.xml"
+    if path.exists():
+        print(f"running in OpenVINO: {path}")
+        return path
+    print(f"exporting for OpenVINO, this once: {path}")
+    try:
+        if not _export(checkpoint, path):
+            print("its export for OpenVINO differs, so Keras is run")
+            return checkpoint
+    except OSError as error:
+        print(f"{folder} cannot be written ({error.strerror}), so Keras is run")
+        return checkpoint
+    return path
+
+
+def cache_folder() -> Path:
+    """Where exports are kept: `$XDG_CACHE_HOME`, by default `~/.cache`."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / CACHE_NAME
+
+
+def _export(checkpoint: Path, path: Path) -> bool:
+    """Runs Export.py's work; says whether the export passed and is at `path`."""
+    quiet_tensorflow()
+    from deploy.export_run import export_checkpoint
+    from deploy.gate import MAX_DIFFERENCE, MAX_DROP
+
+    root = path.parent.parent
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=root) as partial:
+        staged = Path(partial) / path.parent.name
+        options = Namespace(
+            model_path=checkpoint,
+            format="openvino",
+            out=staged / path.name,
+            image_size=None,
+            dynamic=(),
+            int8=False,
+            data_path=None,
+            gate_data_path=None,
+            max_drop=MAX_DROP,
+            max_difference=MAX_DIFFERENCE,
+            unverified=False,
+        )
+        with contextlib.redirect_stdout(io.StringIO()):
+            code = export_checkpoint(options)
+        if code == 0 and not path.exists():  # another process may have been faster
+            staged.rename(path.parent)
+    return code == 0
