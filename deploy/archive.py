@@ -134,7 +134,7 @@ def run_job(job: Job, options: Options, bar: Bar) -> Row:
         if not summary.stopped_by:
             job.complete(row, options, files_hash)
     except UserError as error:
-        row.problems.append(str(error))
+        row.problems.append(str(error).removeprefix(job.address).lstrip(": "))
     except Exception as error:  # whatever it is, the other sources go on
         row.problems.append(f"{type(error).__name__}: {error}")
     return row

@@ -5,10 +5,11 @@ when its worker process or machine dies. A worker process keeps its model betwee
 """
 
 import os
+import secrets
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from types import ModuleType
 
 from cli.command import UserError, ends_tidily
@@ -88,6 +89,9 @@ def _connected(address: str, cores: int | None) -> Iterator[ModuleType]:
     """Gives the module `ray`, connected, without its questions and log lines."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a warning
+    if address == LOCAL:  # a token of this run; Ray would keep one in the home folder
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(16))
     try:
         import ray
     except ImportError as error:
@@ -110,9 +114,16 @@ def _connected(address: str, cores: int | None) -> Iterator[ModuleType]:
             ray.init(address, **quiet)
         except (ConnectionError, RuntimeError, ValueError) as error:
             reason = str(error).strip().splitlines()[0]
-            raise UserError(f"no Ray cluster at {address}: {reason}") from None
+            raise UserError(
+                f"this machine cannot use the Ray cluster at {address} ({reason}); it"
+                " must be part of it, with the same token (docs/deployment.md)"
+            ) from None
     try:
-        with ends_tidily():  # Ray has set its own handler
+        with (
+            ends_tidily(),  # Ray has set its own handler
+            open(os.devnull, "w") as null,
+            redirect_stdout(null),  # it prints each worker that dies
+        ):
             yield ray
     finally:
         ray.shutdown()
