@@ -36,6 +36,8 @@ def run_on_cluster(
 ) -> Iterator[tuple[Job, Row]]:
     """Runs jobs on Ray, as many at a time as the cores allow.
 
+    Until the last row, what is printed to the standard output is lost: Ray prints there.
+
     Args:
         jobs: what to predict, under paths that are the same on every machine.
         options: how they are predicted; `threads` is the cores of one job.

@@ -6,17 +6,20 @@
 Videos are drawn into a temporary folder. The rows are measured one after the other in
 one run, each in a process of its own:
 
-- frames/s, from the first frame that is counted to the end of the last video;
+- frames/s, from the first frames that are counted to the end of the last video;
 - the seconds before that, in which Ray and the model start;
-- the memory of the command and all its child processes, when a quarter of the videos and
-  when all of them are done. It should not grow with the number of videos.
+- the memory of the process and all its child processes, when a quarter of the videos
+  are done and at the end. It should not grow with the number of videos.
 """
 
 import argparse
+import multiprocessing
+import os
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +29,6 @@ from cli.command import UserError, command_parser, ends_tidily, run_command
 from cli.ranges import AT_LEAST_ONE, Range, number
 from data.demo import draw_frames
 from models.shipped import model_path
-from tools.worker_process import Tasks, WorkerProcess
 
 WITHOUT_RAY = 0  # workers
 DRAWN = 50  # different frames, shown in turn
@@ -82,67 +84,58 @@ def write_videos(folder: Path, videos: int, frames: int, size: int) -> None:
         (folder / f"{index:04d}.avi").hardlink_to(first)
 
 
-class Measurement(Tasks):
-    """The process of one row; it also counts frames, as the progress bar would."""
+class FirstFrames:
+    """Takes the place of the progress bar, and notes when it would first advance."""
 
     def __init__(self):
-        self._first = 0.0
+        self.moment, self.count = 0.0, 0
 
     def update(self, frames: int = 1) -> None:
-        """Takes the moment of the first frame."""
-        if frames and not self._first:
-            self._first = time.perf_counter()
+        """Notes the moment, and by how many frames."""
+        if frames and not self.moment:
+            self.moment, self.count = time.perf_counter(), frames
 
-    def measure(self, model: Path, folder: Path, workers: int) -> dict[str, float]:
-        """Predicts all videos of a folder; the figures of the row."""
-        from deploy.archive import one_by_one
-        from deploy.cluster import LOCAL, run_on_cluster
-        from deploy.jobs import Options, listed_sources, make_jobs
-        from deploy.threads import share_cores
 
-        share_cores()
-        jobs = make_jobs(listed_sources(str(folder)), folder / f"results-{workers}")
-        run = one_by_one
-        if workers != WITHOUT_RAY:
-            run = partial(run_on_cluster, address=LOCAL, cores=workers)
-        frames, memory = 0, []
-        begun = time.perf_counter()
-        for done, (job, row) in enumerate(run(jobs, Options(model, 1), self), 1):
-            if row.problems:
-                raise UserError(f"{job.source}: {row.problems[0]}")
-            frames += row.frames
-            if done in (len(jobs) // 4, len(jobs)):
-                memory.append(resident_mb())
-                ended = time.perf_counter()
-        return {
-            "fps": frames / (ended - self._first),
-            "start_s": self._first - begun,
-            "quarter_mb": memory[0],
-            "end_mb": memory[1],
-        }
+def measure(model: Path, folder: Path, workers: int) -> dict[str, float]:
+    """Predicts all videos of a folder, in its own process; the figures of a row."""
+    from deploy.archive import one_by_one
+    from deploy.cluster import LOCAL, run_on_cluster
+    from deploy.jobs import Options, listed_sources, make_jobs
+    from deploy.threads import leave_cores_to_stages
+
+    leave_cores_to_stages()
+    jobs = make_jobs(listed_sources(str(folder)), folder / f"results-{workers}")
+    run = one_by_one
+    if workers != WITHOUT_RAY:
+        run = partial(run_on_cluster, address=LOCAL, cores=workers)
+    frames, memory, first = 0, [], FirstFrames()
+    begun = time.perf_counter()
+    for done, (job, row) in enumerate(run(jobs, Options(model, 1), first), 1):
+        if row.problems:
+            raise UserError(f"{job.source}: {row.problems[0]}")
+        frames += row.frames
+        if done in (len(jobs) // 4, len(jobs)):
+            memory.append(resident_mb())
+            ended = time.perf_counter()
+    return {
+        "fps": (frames - first.count) / (ended - first.moment),
+        "start_s": first.moment - begun,
+        "quarter_mb": memory[0],
+        "end_mb": memory[1],
+    }
 
 
 def resident_mb() -> float:
-    """Memory of this process and all below it, in MB, as `ps` says it."""
-    listed = subprocess.run(
-        ["ps", "-e", "-o", "pid=,ppid=,rss="],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    """Memory of this process and of all below it, in MB."""
+    command = ["ps", "-e", "-o", "pid=,ppid=,rss="]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True)
     processes = [tuple(map(int, line.split())) for line in listed.stdout.splitlines()]
-    family, grows = {_own_pid()}, True
+    family, grows = {os.getpid()}, True
     while grows:
         below = {pid for pid, parent, _ in processes if parent in family}
         grows = not below <= family
         family |= below
     return sum(rss for pid, _, rss in processes if pid in family) / 1e3
-
-
-def _own_pid() -> int:
-    import os
-
-    return os.getpid()
 
 
 @ends_tidily()
@@ -159,14 +152,10 @@ def main(args: argparse.Namespace) -> None:
         for workers in (WITHOUT_RAY, *args.workers):
             title = f"{workers} on Ray" if workers else "without Ray"
             print(f"measuring {title}", file=sys.stderr)
-            process = WorkerProcess(title, Measurement)
-            try:
-                process.start()
-                row = process.ask(
-                    "measure", args.model_path.absolute(), folder, workers
-                )
-            finally:
-                process.stop()
+            spawn = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+                details = args.model_path.absolute(), folder, workers
+                row = pool.submit(measure, *details).result()
             first = first or row["fps"]
             print(
                 f"{title:16}{row['fps']:10.1f}{row['fps'] / first:12.2f}"

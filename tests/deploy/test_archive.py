@@ -171,6 +171,40 @@ def test_resume_mixes_no_options(archive, model, tmp_path, change, message):
     assert run(archive, model, out, "--resume", *flags) == 0
 
 
+def test_a_run_anew_that_was_interrupted_is_resumed(
+    archive, model, tmp_path, detector, monkeypatch
+):
+    """What the run before has completed with other options does not count."""
+    out, anew = tmp_path / "out", ("--threshold", "0.6")
+    assert run(archive, model, out) == 0
+
+    def interrupted(frames):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(detector, "run", interrupted)
+        assert run(archive, model, out, *anew) == 1
+    assert run(archive, model, out, *anew, "--resume") == 0
+
+
+def test_an_unexpected_error_does_not_stop_the_others(
+    archive, model, tmp_path, detector, monkeypatch
+):
+    segment, calls = detector.run, []
+
+    def fails_once(frames):
+        calls.append(frames)
+        if len(calls) == 3:
+            raise ZeroDivisionError("a fault")
+        return segment(frames)
+
+    monkeypatch.setattr(detector, "run", fails_once)
+    assert run(archive, model, tmp_path / "out") == 1
+    problems = [row["problems"] for row in rows_of(tmp_path / "out/summary.csv")]
+    assert problems == ["ZeroDivisionError: a fault", "", ""]
+    assert not (tmp_path / "out/a/done.json").exists()
+
+
 def test_a_run_of_one_video_unmarks_what_it_replaces(archive, model, tmp_path):
     out = tmp_path / "out"
     assert run(archive / "a.avi", model, out, "--resume") == 0
