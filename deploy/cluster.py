@@ -36,7 +36,7 @@ def run_on_cluster(
 ) -> Iterator[tuple[Job, Row]]:
     """Runs jobs on Ray, as many at a time as the cores allow.
 
-    Until the last row, what is printed to the standard output is lost: Ray prints there.
+    Standard output is closed until the last row, because Ray prints there.
 
     Args:
         jobs: what to predict, under paths that are the same on every machine.

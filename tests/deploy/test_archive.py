@@ -285,7 +285,8 @@ def test_a_part_that_is_complete_is_not_done_again(model, tmp_path, monkeypatch)
 def test_sources_of_a_list(archive, model, tmp_path, monkeypatch):
     photos = tmp_path / "photos"
     photos.mkdir()
-    cv2.imwrite(str(photos / "p.png"), green_square(60, 80, 8, 8, 30))
+    for name, left in (("p", 4), ("q", 46)):  # smoothed, the second would be lost
+        cv2.imwrite(str(photos / f"{name}.png"), green_square(60, 80, 8, left, 30))
     monkeypatch.chdir(tmp_path)
     lines = ["# an archive", "", "archive", "photos", " rtsp://me:secret@host/one "]
     (tmp_path / "list.txt").write_text("\n".join([*lines, "nowhere.mp4"]))
@@ -299,6 +300,7 @@ def test_sources_of_a_list(archive, model, tmp_path, monkeypatch):
     assert run("list.txt", model, tmp_path / "out", "--smooth", "0.5") == 1
     *rows, last = rows_of(tmp_path / "out/summary.csv")
     assert not any(row["problems"] for row in rows) and len(rows) == 4
+    assert rows[3]["polyp_frames"] == "2"
     assert "found no picture" in last["problems"]
     assert (tmp_path / "out/photos/masks/p.png").exists()
 
