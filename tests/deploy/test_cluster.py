@@ -204,7 +204,8 @@ def test_results_are_those_without_ray(work, tmp_path):
 
 @needs_ray
 @pytest.mark.slow
-def test_killed_worker_is_replaced(work, tmp_path):
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])  # as `ray stop` does
+def test_killed_worker_is_replaced(work, tmp_path, how):
     out = tmp_path / "out"
     process = predict(work, out, "--cluster", "local")
     wait_until(lambda: list(out.glob("*/done.json")) and begun(out))
@@ -212,7 +213,7 @@ def test_killed_worker_is_replaced(work, tmp_path):
     before = times(complete)
     killed = ray_tasks(process.pid)
     for pid in killed:
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, how)
     output = finish(process)
     assert killed and "problem" not in output and "raylet" not in output
     assert times(complete) == before
