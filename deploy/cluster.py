@@ -120,15 +120,13 @@ def _connected(address: str, cores: int | None) -> Iterator[ModuleType]:
                 f"this machine cannot use the Ray cluster at {address} ({reason}); it"
                 " must be part of it, with the same token (docs/deployment.md)"
             ) from None
-    try:
-        with (
-            ends_tidily(),  # Ray has set its own handler
-            open(os.devnull, "w") as null,
-            redirect_stdout(null),  # it prints each worker that dies
-        ):
-            yield ray
-    finally:
-        ray.shutdown()
+    # Ray prints each worker that dies, the last of them when it shuts down.
+    with open(os.devnull, "w") as null, redirect_stdout(null):
+        try:
+            with ends_tidily():  # Ray has set its own handler
+                yield ray
+        finally:
+            ray.shutdown()
 
 
 def _check_address(address: str) -> None:
