@@ -154,6 +154,7 @@ def test_resume_keeps_problems_and_notices_a_new_file(archive, model, tmp_path):
     [
         (["--threshold", "0.6"], r"another threshold \(0.5, now 0.6\); --resume needs"),
         (["--hold", "2/3"], r"another hold \(1/1, now 2/3\)"),
+        (["--no_masks"], r"another masks \(True, now False\)"),
         ("model", r"another model \(\w{12}, now \w{12}\)"),
     ],
 )
@@ -168,6 +169,7 @@ def test_resume_mixes_no_options(archive, model, tmp_path, change, message):
         run(archive, model, out, "--resume", *flags)
     assert times(out) == before
     assert run(archive, model, out, *flags) == 0  # anew
+    assert (out / "a/masks.mkv").exists() == ("--no_masks" not in flags)
     assert run(archive, model, out, "--resume", *flags) == 0
 
 
@@ -217,12 +219,12 @@ def test_a_run_of_one_video_unmarks_what_it_replaces(archive, model, tmp_path):
 def test_full_disk_is_named_and_resumed(archive, model, tmp_path, capsys):
     out = tmp_path / "out"
     (out / "b").mkdir(parents=True)
-    (out / "b/masks.mkv").symlink_to("/dev/full")
+    (out / "b/predictions.csv").symlink_to("/dev/full")
     assert run(archive, model, out) == 1
     assert "b.avi: stopped: " in (shown := capsys.readouterr().out)
     assert "No space left on device" in shown
     assert [path.parent.name for path in sorted(out.rglob("done.json"))] == ["a", "c"]
-    (out / "b/masks.mkv").unlink()
+    (out / "b/predictions.csv").unlink()
     before = times(out / "a")
     assert run(archive, model, out, "--resume") == 0
     assert times(out / "a") == before and (out / "b/done.json").exists()

@@ -258,13 +258,13 @@ def test_what_is_damaged_or_cannot_be_written_is_named(work, tmp_path):
     shutil.copytree(work / "archive", archive)
     (archive / "0.avi").write_bytes(b"no video")
     (out / "1").mkdir(parents=True)
-    (out / "1/masks.mkv").symlink_to("/dev/full")
+    (out / "1/predictions.csv").symlink_to("/dev/full")
     run = {"source": "broken"}
     output = finish(predict(work, out, "--cluster", "local", **run), code=1)
     assert "0.avi: cannot be opened" in output
     assert "1.avi: stopped: " in output and "No space left on device" in output
     assert output.count("problem: ") == 2
-    (out / "1/masks.mkv").unlink()
+    (out / "1/predictions.csv").unlink()
     flags = ("--cluster", "local", "--resume")
     output = finish(predict(work, out, *flags, **run), code=1)
     assert output.count("problem: ") == 1
