@@ -4,14 +4,18 @@
     python Predict.py --source colonoscopy.mp4 --model_path best.xml --smooth 0.6
     python Predict.py --source 0 --model_path best.xml --show
     python Predict.py --source rtsp://10.0.0.5/endoscope --reconnect 30
+    python Predict.py --source archive/ --model_path best.xml --resume --cluster local
 
 Writes masks and overlays at the original size and predictions.csv (per frame: polyp
-found, count, boxes, area, max probability, ms) into results/predictions/<source>.
+found, count, boxes, area, max probability, ms) into results/predictions/<source>. Of
+many videos, each gets a folder there, and summary.csv has a row for each.
 When a source cannot be read to its end, the results so far are kept and the exit code
 is 1. Not a medical device.
 """
 
 import argparse
+import re
+from functools import partial
 from pathlib import Path
 
 from cli.command import UserError, command_parser, run_command
@@ -20,6 +24,7 @@ from evaluation.views import DEFAULT_VIEW, VIEWS
 from models.shipped import SHIPPED_WEIGHTS, UNVERIFIED_HELP, model_path
 
 RESULTS = Path(__file__).resolve().parent / "results" / "predictions"
+SHOWN_PROBLEMS = 20  # of many sources; all of them are in summary.csv
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -27,8 +32,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--source",
         required=True,
-        help="image, folder, quoted glob, video file, camera (number or /dev/video0) or"
-        " stream (rtsp://, rtmp://, http://, https://)",
+        help="image, folder, quoted glob, video file, camera (number or /dev/video0),"
+        " stream (rtsp://, rtmp://, http://, https://), or a .txt file with one of"
+        " these in each line",
     )
     parser.add_argument(
         "--reconnect",
@@ -90,44 +96,137 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--threads",
         type=number(int, AT_LEAST_ONE),
-        help="of the model; default: all cores but one, which reads, draws and writes",
+        help="of the model; default: all cores but one, which reads, draws and writes;"
+        " on a cluster 1, so that each core predicts a source",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="leave out the sources in --out_dir that are complete",
+    )
+    parser.add_argument(
+        "--cluster",
+        type=cluster_address,
+        metavar="ADDRESS",
+        help="predict many sources at a time with Ray: on all cores of this machine"
+        " (local), or on the cluster whose head is at HOST:PORT",
     )
     return parser.parse_args(argv)
 
 
-def main(args: argparse.Namespace) -> int:
-    """Predicts; returns 1 when something could not be read."""
-    from deploy.export_cache import cached_export
-    from deploy.predict import has_display, predict
-    from deploy.runtimes import available_cores
-    from deploy.segmenter import load_segmenter
-    from deploy.sources import open_source
-    from deploy.threads import leave_cores_to_stages
+def cluster_address(text: str) -> str:
+    """The argparse type of `--cluster`: "local", or HOST:PORT."""
+    if text != "local" and not re.fullmatch(r"[^:/\s]+:[0-9]{1,5}", text):
+        raise argparse.ArgumentTypeError(f"must be local or HOST:PORT, received {text}")
+    return text
 
-    leave_cores_to_stages()
-    source = open_source(args.source, args.reconnect)
-    if args.reconnect and not source.is_live:
+
+def check_flags(args: argparse.Namespace, is_video: bool, is_live: bool) -> None:
+    """Refuses flags for which there is no source."""
+    if args.reconnect and not is_live:
         raise UserError(
             "--reconnect is for cameras and streams; files do not break off"
         )
     for flag, value in (("--smooth", args.smooth), ("--hold", args.hold)):
-        if value and not source.is_video:
+        if value and not is_video:
             raise UserError(
                 f"{flag} is for videos and cameras; pictures are independent"
             )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Predicts; returns 1 when something could not be read."""
+    from deploy.jobs import listed_sources
+    from deploy.threads import leave_cores_to_stages
+
+    leave_cores_to_stages()
+    sources = listed_sources(args.source)
+    if sources or args.resume or args.cluster:
+        return predict_many(args, sources)
+    return predict_one(args)
+
+
+def predict_many(args: argparse.Namespace, sources: list[str]) -> int:
+    """Predicts the sources, or the one of `--source` where none are listed."""
+    from deploy.archive import one_by_one, predict_all
+    from deploy.jobs import Options, make_job, make_jobs, source_name
+    from deploy.sources import is_live
+
+    if args.show:
+        raise UserError("--show is for one source")
+    out_dir = args.out_dir or RESULTS / source_name(args.source)
+    jobs = make_jobs(sources, out_dir) if sources else [make_job(args.source, out_dir)]
+    check_flags(
+        args,
+        is_video=any(not job.pictures for job in jobs),
+        is_live=any(is_live(job.source) for job in jobs),
+    )
+    options = Options(
+        model=runnable_model(args).absolute(),
+        threads=args.threads or (1 if args.cluster else default_threads()),
+        threshold=args.threshold,
+        smooth=args.smooth,
+        hold=args.hold or (1, 1),
+        overlay=args.overlay,
+        masks=not args.no_masks,
+        view=args.view,
+        reconnect=args.reconnect,
+        verify=not args.unverified,
+    )
+    run = one_by_one
+    if args.cluster:
+        from deploy.cluster import run_on_cluster
+
+        run = partial(run_on_cluster, address=args.cluster)
+    rows = predict_all(jobs, options, out_dir, args.resume, run)
+    failed = [row for row in rows if row.problems]
+    print(
+        f"{len(rows)} sources, {sum(row.frames for row in rows)} frames,"
+        f" {sum(row.polyp_frames for row in rows)} with polyp"
+    )
+    print(f"written to {out_dir}; a row for each source is in summary.csv")
+    for row in failed[:SHOWN_PROBLEMS]:
+        print(f"problem: {row.source}: {'; '.join(row.problems)}")
+    if len(failed) > SHOWN_PROBLEMS:
+        print(f"problem: {len(failed) - SHOWN_PROBLEMS} more sources, see summary.csv")
+    return 1 if failed else 0
+
+
+def runnable_model(args: argparse.Namespace) -> Path:
+    """The model file: for the shipped weights, their export in the cache."""
+    from deploy.export_cache import cached_export
+
+    is_shipped = args.model_path in SHIPPED_WEIGHTS.values()
+    # The other machines of a cluster do not see the cache of this one.
+    if is_shipped and not args.unverified and args.cluster in (None, "local"):
+        return cached_export(args.model_path)
+    return args.model_path
+
+
+def default_threads() -> int:
+    """All cores but one, which reads, draws and writes."""
+    from deploy.runtimes import available_cores
+
+    return max(1, available_cores() - 1)
+
+
+def predict_one(args: argparse.Namespace) -> int:
+    """Predicts one source, which may be shown meanwhile."""
+    from deploy.predict import has_display, predict
+    from deploy.segmenter import load_segmenter
+    from deploy.sources import open_source
+
+    source = open_source(args.source, args.reconnect)
+    check_flags(args, source.is_video, source.is_live)
     show = args.show and has_display()
     if args.show and not show:
         print("no display here; --show is ignored")
-    threads = args.threads or max(1, available_cores() - 1)
-    model = args.model_path
-    if model in SHIPPED_WEIGHTS.values() and not args.unverified:
-        model = cached_export(model)
     segmenter = load_segmenter(
-        model,
+        runnable_model(args),
         args.threshold,
         args.smooth,
         source.is_video,
-        threads,
+        args.threads or default_threads(),
         args.view,
         verify=not args.unverified,
     )

@@ -5,10 +5,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -39,6 +40,7 @@ COLUMNS = (
 )
 # The largest delay from the camera to the screen that a cleared system was tested for.
 MAX_AGE_MS = 120.0
+MARKER = "done.json"  # in a folder of results: they are complete; see deploy/jobs.py
 
 
 @dataclass
@@ -52,6 +54,7 @@ class Result:
     finding: Finding | None = None
     tracks: list[int] = field(default_factory=list)
     is_positive: bool = False
+    new_polyps: int = 0
     overlay: np.ndarray | None = None
     age_ms: float | None = None
 
@@ -83,16 +86,20 @@ class Summary:
     Attributes:
         frames: frames written.
         positive: of them, with a polyp that is reported.
+        polyps: different polyps that were reported: in a video, the numbers of the
+            column `track`; in pictures, the boxes.
         seconds: from the first frame asked for to the last written.
         milliseconds: stage → time of each frame.
         ages: milliseconds from when a frame came to its finished overlay; of live
             sources only.
         dropped: frames of a live source that came while others were computed.
         problems: what could not be read, or why it ended early.
+        stopped_by: what ended it before the source's end, also named in `problems`.
     """
 
     frames: int = 0
     positive: int = 0
+    polyps: int = 0
     seconds: float = 0.0
     milliseconds: dict[str, list[float]] = field(
         default_factory=lambda: {stage: [] for stage in STAGES}
@@ -100,11 +107,13 @@ class Summary:
     ages: list[float] = field(default_factory=list)
     dropped: int = 0
     problems: list[str] = field(default_factory=list)
+    stopped_by: BaseException | None = None
 
     def add(self, result: Result) -> None:
         """Counts a frame that was written."""
         self.frames += 1
         self.positive += result.is_positive
+        self.polyps += result.new_polyps
         for stage, value in result.milliseconds.items():
             self.milliseconds[stage].append(value)
         if result.age_ms is not None:
@@ -134,6 +143,13 @@ class Summary:
         return "\n".join(lines)
 
 
+class Bar(Protocol):
+    """What frames are counted on; a `tqdm` is one."""
+
+    def update(self, frames: int = 1) -> object:
+        """Adds frames."""
+
+
 @ends_tidily()
 def predict(
     source: Source,
@@ -143,6 +159,7 @@ def predict(
     overlay: str = "heatmap",
     hold: tuple[int, int] = (1, 1),
     masks: bool = True,
+    bar: Bar | None = None,
 ) -> Summary:
     """Segments every frame of a source; writes pictures or a video, and a CSV.
 
@@ -160,8 +177,10 @@ def predict(
         hold: (N, M): in a video, a polyp is reported and outlined when it was seen in N
             of the last M frames.
         masks: whether they are written.
+        bar: counts the frames; default: a progress bar of their own.
     """
     make_folder(out_dir)
+    (out_dir / MARKER).unlink(missing_ok=True)
     writer = (
         VideoWriter(out_dir, source.fps) if source.is_video else PictureWriter(out_dir)
     )
@@ -177,7 +196,9 @@ def predict(
         with (
             silent_codecs(),  # before tqdm, which then writes to what stays visible
             stream,
-            tqdm(total=source.count, unit="frame", disable=None) as bar,
+            nullcontext(bar)
+            if bar is not None
+            else tqdm(total=source.count, unit="frame", disable=None) as bar,
             closing(writer),
             closing(results),
             closing(source),
@@ -193,11 +214,14 @@ def predict(
                 bar.update()
                 if stops:
                     break
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        summary.stopped_by = error
         summary.problems.append("interrupted")
     except cv2.error as error:
+        summary.stopped_by = error
         summary.problems.append(f"stopped: {error.err}")
     except OSError as error:  # the disk is full
+        summary.stopped_by = error
         where = f"{error.filename}: " if error.filename else ""
         summary.problems.append(f"stopped: {where}{error.strerror or error}")
     summary.seconds = time.perf_counter() - start
@@ -249,11 +273,14 @@ def _draw(
         start = time.perf_counter()
         finding = segmenter.finish(result.prepared, result.probability)
         result.finding, result.is_positive = finding, bool(finding.boxes)
+        result.new_polyps = len(finding.boxes)
         hidden = []
         if tracker:
+            reported_before = len(tracker.reported)
             tracks = tracker.update(finding.boxes)
             result.tracks = [track.number for track in tracks]
             result.is_positive = tracker.reports
+            result.new_polyps = len(tracker.reported) - reported_before
             hidden = [track.box for track in tracks if not tracker.is_reported(track)]
         if overlay != "none":
             shown = without_boxes(finding, hidden)

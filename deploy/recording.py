@@ -31,6 +31,7 @@ CONTAINER_OPTIONS = {
     ".mkv": {
         "cluster_time_limit": str(PIECE_SECONDS * 1000),
         "flush_packets": "1",
+        "fflags": "+bitexact",  # no random number: equal frames give equal files
     },
 }
 

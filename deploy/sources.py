@@ -162,8 +162,7 @@ class Live(Source):
     def __init__(self, address: str | int, reconnect: float = 0.0):
         self._address = address
         is_stream = bool(ADDRESS.match(str(address)))
-        name = SECRETS.sub("", address) if is_stream else f"camera {address}"
-        super().__init__(re.sub(r"[^\w. -]+", "_", name).strip("_"), None)
+        super().__init__(live_name(address), None)
         self.reconnect = reconnect
         self.captured = 0
         self._began = self._last = 0.0  # when the first and the last frame came
@@ -262,10 +261,8 @@ def open_source(source: str, reconnect: float = 0.0) -> Source:
         UserError: there is nothing to read.
     """
     path = Path(source)
-    if source.isdigit() and not path.exists():
-        return Live(int(source), reconnect)
-    if source.startswith(DEVICE) or ADDRESS.match(source):
-        return Live(source, reconnect)
+    if is_live(source):
+        return Live(int(source) if source.isdigit() else source, reconnect)
     if path.is_dir():
         paths = [
             file
@@ -286,6 +283,19 @@ def open_source(source: str, reconnect: float = 0.0) -> Source:
             " device file, or an address that begins with rtsp, rtmp, http or https)"
         )
     return Pictures(path.resolve().stem if path.exists() else "glob", paths)
+
+
+def is_live(source: str) -> bool:
+    """Whether a source is a camera's number or device file, or an address."""
+    is_number = source.isdigit() and not Path(source).exists()
+    return is_number or source.startswith(DEVICE) or bool(ADDRESS.match(source))
+
+
+def live_name(address: str | int) -> str:
+    """Names a live source, for folders and messages, without what is secret in it."""
+    is_stream = ADDRESS.match(str(address))
+    name = SECRETS.sub("", address) if is_stream else f"camera {address}"
+    return re.sub(r"[^\w. -]+", "_", name).strip("_")
 
 
 def ms_since(start: float) -> float:

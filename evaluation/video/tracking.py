@@ -28,10 +28,14 @@ class Tracker:
 
     Args:
         hold: (N, M): a polyp is reported when it was seen in N of the last M frames.
+
+    Attributes:
+        reported: the numbers of all polyps that have been reported so far.
     """
 
     def __init__(self, hold: tuple[int, int] = (1, 1)):
         self.hold = hold
+        self.reported: set[int] = set()
         self._tracks: list[Track] = []
         self._count = 0
 
@@ -64,6 +68,9 @@ class Tracker:
             if n is not None:
                 track.box, track_of[n] = boxes[n], track
         self._tracks = [track for track in self._tracks if any(track.seen)]
+        self.reported.update(
+            track.number for track in self._tracks if self.is_reported(track)
+        )
         return [track_of[n] for n in range(len(boxes))]
 
     def is_reported(self, track: Track) -> bool:
