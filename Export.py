@@ -16,9 +16,9 @@ from pathlib import Path
 from cli.command import (
     UserError,
     command_parser,
-    ends_tidily,
-    quiet_tensorflow,
+    import_tensorflow,
     run_command,
+    sigterm_as_interrupt,
 )
 from cli.ranges import IMAGE_SIDE, NOT_NEGATIVE, Range, number
 from deploy.formats import FORMATS
@@ -89,7 +89,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-@ends_tidily()
+@sigterm_as_interrupt()
 def main(args: argparse.Namespace) -> int:
     """Exports, compares, and keeps the file if it passes; returns the exit code."""
     if args.int8 and not args.data_path:
@@ -101,7 +101,7 @@ def main(args: argparse.Namespace) -> int:
         raise UserError("--int8 exports are of fixed batch and size; drop --dynamic")
     if args.format == "litert" and args.dynamic:
         raise UserError("LiteRT runs fixed sizes only; drop --dynamic")
-    quiet_tensorflow()
+    import_tensorflow()
     from deploy.export_run import export_checkpoint
 
     return export_checkpoint(args)

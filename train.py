@@ -18,7 +18,7 @@ from cli.command import (
     INTERRUPTED_EXIT_CODE,
     UserError,
     command_parser,
-    quiet_tensorflow,
+    import_tensorflow,
     run_command,
 )
 from cli.ranges import Range, number
@@ -110,7 +110,7 @@ def main(args: argparse.Namespace) -> int:
     options = saved_options(run, given) if resume else new_options(given)
     print(f"Run {run}\n{options.describe()}")
 
-    quiet_tensorflow()
+    import_tensorflow()
     from training.run import train
 
     if options.demo and not is_prepared(DEMO_PATH):

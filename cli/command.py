@@ -40,7 +40,7 @@ def command_parser(docstring: str, **kwargs) -> CommandParser:
     )
 
 
-def quiet_tensorflow() -> None:
+def import_tensorflow() -> None:
     """Imports TensorFlow with fast CPU operations and without its start-up's log lines.
 
     The operations are oneDNN's. TensorFlow leaves them off on processors without
@@ -75,7 +75,7 @@ def quiet_tensorflow() -> None:
 
 
 @contextlib.contextmanager
-def ends_tidily() -> Iterator[None]:
+def sigterm_as_interrupt() -> Iterator[None]:
     """Treats SIGTERM, as `timeout` sends it, like Ctrl-C; also a decorator."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

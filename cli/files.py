@@ -65,9 +65,13 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """SHA-256 of a file, or of all files of a folder in order, in hexadecimal."""
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if not file.is_dir():
+            with file.open("rb") as stream:
+                hashlib.file_digest(stream, lambda: digest)
+    return digest.hexdigest()
 
 
 def make_folder(folder: Path) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.command import UserError, command_parser, ends_tidily, run_command
+from cli.command import UserError, command_parser, run_command, sigterm_as_interrupt
 from cli.ranges import IMAGE_SIDE, Range, number
 from data.pairs import Dataset, find_pairs
 from data.splits import SPLITS, Split, default_split, fold_pairs, split_pairs
@@ -132,7 +132,7 @@ def main(args: argparse.Namespace) -> None:
             )
     out_dir = args.out_dir or args.data_path
     folders = [out_dir / f"fold_{n + 1}" for n in range(args.folds or 0)] or [out_dir]
-    with ends_tidily(), contextlib.ExitStack() as outputs:
+    with sigterm_as_interrupt(), contextlib.ExitStack() as outputs:
         for split, folder in zip(splits, folders, strict=True):
             _write_split(dataset, split, folder, args, outputs)
     print(f"wrote {', '.join(map(str, folders))}")

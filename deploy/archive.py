@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from cli.command import UserError, ends_tidily
+from cli.command import UserError, sigterm_as_interrupt
 from cli.files import make_folder, replacing, write_text
 from data.images import silent_codecs
 from deploy.jobs import PARTS, Job, Options, Row
@@ -25,7 +25,7 @@ from deploy.segmenter import Segmenter, load_segmenter
 Runner = Callable[[list[Job], Options, Bar], Iterator[tuple[Job, Row]]]
 
 
-@ends_tidily()
+@sigterm_as_interrupt()
 def predict_all(
     jobs: list[Job], options: Options, out_dir: Path, resume: bool, run: Runner
 ) -> list[Row]:

@@ -1,13 +1,12 @@
 """Writes the model card beside each export: what it is, and what was measured."""
 
-import hashlib
 import json
 import platform
 from pathlib import Path
 from typing import Any
 
 from cli.command import UserError
-from cli.files import write_json, write_text
+from cli.files import sha256, write_json, write_text
 from deploy.formats import FORMATS, model_files
 
 CARD = """# {name}
@@ -30,18 +29,9 @@ CARD = """# {name}
 """
 
 
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file, or of all files of a folder in order."""
-    digest = hashlib.sha256()
-    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-        if file.is_file():
-            digest.update(file.read_bytes())
-    return digest.hexdigest()
-
-
 def weights_hash(path: Path) -> str:
     """SHA-256 of an export's weights: OpenVINO keeps them in a `.bin` of its own."""
-    return file_hash(path.with_suffix(".bin") if path.suffix == ".xml" else path)
+    return sha256(path.with_suffix(".bin") if path.suffix == ".xml" else path)
 
 
 def check_against_card(path: Path) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from types import ModuleType
 
-from cli.command import UserError, ends_tidily
+from cli.command import UserError, sigterm_as_interrupt
 from deploy.archive import load_model, run_job
 from deploy.jobs import Job, Options, Row
 from deploy.predict import Bar
@@ -123,7 +123,7 @@ def _connected(address: str, cores: int | None) -> Iterator[ModuleType]:
     # Ray prints each worker that dies, the last of them when it shuts down.
     with open(os.devnull, "w") as null, redirect_stdout(null):
         try:
-            with ends_tidily():  # Ray has set its own handler
+            with sigterm_as_interrupt():  # Ray has set its own handler
                 yield ray
         finally:
             ray.shutdown()

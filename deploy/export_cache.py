@@ -8,7 +8,7 @@ from argparse import Namespace
 from importlib.util import find_spec
 from pathlib import Path
 
-from cli.command import quiet_tensorflow
+from cli.command import import_tensorflow
 from cli.files import sha256
 
 CACHE_NAME = "polyp-segmentation-keras"
@@ -57,7 +57,7 @@ def cache_folder() -> Path:
 
 def _export(checkpoint: Path, path: Path) -> bool:
     """Runs Export.py's work; says whether the export passed and is at `path`."""
-    quiet_tensorflow()
+    import_tensorflow()
     from deploy.export_run import export_checkpoint
     from deploy.gate import MAX_DIFFERENCE, MAX_DROP
 

@@ -14,9 +14,8 @@ from functools import cached_property
 from pathlib import Path
 
 from cli.command import UserError
-from cli.files import write_json
+from cli.files import sha256, write_json
 from data.pairs import IMAGE_SUFFIXES
-from deploy.card import file_hash
 from deploy.formats import model_files
 from deploy.predict import MARKER
 from deploy.sources import Pictures, Source, is_live, live_name, open_source
@@ -56,7 +55,7 @@ class Options:
         files = sorted(file for file in model_files(self.model) if file.is_file())
         if not files:
             raise UserError(f"Model not found: {self.model}")
-        return _hash([file_hash(file) for file in files])
+        return _hash([sha256(file) for file in files])
 
     @property
     def settings(self) -> dict[str, str]:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cli.command import UserError, quiet_tensorflow
+from cli.command import UserError, import_tensorflow
+from cli.files import sha256
 from cli.parallel import map_in_order
-from deploy.card import card_path, file_hash, read_card
+from deploy.card import card_path, read_card
 from deploy.runtimes import Runtime, load_runtime
 from deploy.segment import FrameSegmenter, Prepared
 from evaluation.cases import Case, CaseSet
@@ -147,7 +148,7 @@ def load_maps(
         UserError: the model cannot be loaded, or its runtime is not installed.
     """
     if path.suffix == ".h5" or path.is_dir() or refine:
-        quiet_tensorflow()
+        import_tensorflow()
     runtime = load_runtime(path, verify=verify)
     if tta == "flips":
         runtime = FlipAverage(runtime)
@@ -175,7 +176,7 @@ def shipped_checkpoint(path: Path) -> Path:
     if path.suffix == ".h5" or not card_path(path).is_file():
         return path
     source = read_card(path).get("source_sha256")
-    shipped = (one for one in SHIPPED_WEIGHTS.values() if file_hash(one) == source)
+    shipped = (one for one in SHIPPED_WEIGHTS.values() if sha256(one) == source)
     return next(shipped, path)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import keras
 
-from deploy.card import file_hash
+from cli.files import sha256
 from deploy.formats import require
 from deploy.thresholds import chosen_threshold
 from evaluation.views import DEFAULT_VIEW
@@ -46,7 +46,7 @@ def describe_use(
         "output_type": "float32",
         "threshold": f"{threshold:g}",
         "labels": "polyp",
-        "checkpoint_sha256": file_hash(checkpoint),
+        "checkpoint_sha256": sha256(checkpoint),
     }
 
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from cli.command import ends_tidily
+from cli.command import sigterm_as_interrupt
 from cli.files import make_folder
 from data.images import silent_codecs
 from deploy.draw import draw_overlay
@@ -150,7 +150,7 @@ class Bar(Protocol):
         """Adds frames."""
 
 
-@ends_tidily()
+@sigterm_as_interrupt()
 def predict(
     source: Source,
     segmenter: FrameSegmenter,

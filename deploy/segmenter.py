@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cli.command import quiet_tensorflow
+from cli.command import import_tensorflow
 from data.images import read_image
 from deploy.runtimes import load_runtime
 from deploy.segment import Finding, FrameSegmenter
@@ -90,6 +90,6 @@ def load_segmenter(
     """
     path = model_path(str(model))
     if path.suffix == ".h5" or path.is_dir():
-        quiet_tensorflow()
+        import_tensorflow()
     runtime = load_runtime(path, threads, verify=verify)
     return Segmenter(runtime, threshold, smooth, is_video, view)

@@ -52,7 +52,6 @@ class Checkpoint:
 
 def load_checkpoint(
     path: str | Path,
-    name: str | None = None,
     image_size: tuple[int, int] | None = None,
     verify: bool = True,
 ) -> Checkpoint:
@@ -60,7 +59,6 @@ def load_checkpoint(
 
     Args:
         path: the `.h5` file.
-        name: the model it must hold (`"lgps"`, `"pvtseg"`); default: either.
         image_size: `(H, W)` in pixels; default: the size the file was saved with.
         verify: refuse a file that has changed since it was scored.
 
@@ -75,7 +73,7 @@ def load_checkpoint(
     path = Path(path)
     try:
         _check_file(path, verify)
-        return _load(path, name, image_size)
+        return _load(path, image_size)
     except UserError:
         raise
     except (OSError, ValueError) as error:
@@ -85,11 +83,9 @@ def load_checkpoint(
         raise UserError(f"{path} cannot be loaded: {reason}") from error
 
 
-def _load(path: Path, name: str | None, image_size) -> Checkpoint:
+def _load(path: Path, image_size: tuple[int, int] | None) -> Checkpoint:
     config = _read_architecture(path)
-    found_name, options = _recognise(config, path)
-    if name not in (None, found_name):
-        raise UserError(f"{path} holds {found_name}, not {name}")
+    name, options = _recognise(config, path)
     size = image_size or _stored_size(config) or (256, 256)
     if not image_size and max(size) > LONGEST_STORED_SIDE:
         wanted = _one_line(f"{size[0]}×{size[1]}")
@@ -97,11 +93,11 @@ def _load(path: Path, name: str | None, image_size) -> Checkpoint:
             f"{path} is refused: it is for images of {wanted}, expected at most "
             f"{LONGEST_STORED_SIDE} a side"
         )
-    model = build_model(found_name, (*size, 3), **options)
+    model = build_model(name, (*size, 3), **options)
     _refuse_other_layers(config, model, path)
     _check_arrays(path, model)
     model.load_weights(path)
-    return Checkpoint(model, found_name, size, path)
+    return Checkpoint(model, name, size, path)
 
 
 def _one_line(text: object) -> str:

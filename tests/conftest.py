@@ -2,5 +2,5 @@
 
 import os
 
-# As `cli.command.quiet_tensorflow` does for the commands, before anything imports it.
+# As `cli.command.import_tensorflow` does for the commands, before anything imports it.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")

@@ -26,9 +26,9 @@ import numpy as np
 from cli.command import (
     UserError,
     command_parser,
-    ends_tidily,
-    quiet_tensorflow,
+    import_tensorflow,
     run_command,
+    sigterm_as_interrupt,
 )
 from cli.files import write_json
 from cli.ranges import Range, number
@@ -264,14 +264,14 @@ def print_table(rows: list[dict], sgemm: float) -> None:
         )
 
 
-@ends_tidily()
+@sigterm_as_interrupt()
 def main(args: argparse.Namespace) -> int:
     """Exports, measures and prints; returns the exit code."""
     unknown = set(args.cores) - os.sched_getaffinity(0)
     if unknown:
         raise UserError(f"--cores: this process may not use {sorted(unknown)}")
     os.sched_setaffinity(0, args.cores)  # the rows' processes inherit it
-    quiet_tensorflow()
+    import_tensorflow()
     from deploy.card import machine_name
 
     sgemm = sgemm_gflops()

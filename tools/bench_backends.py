@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cli.command import UserError, command_parser, quiet_tensorflow, run_command
+from cli.command import UserError, command_parser, import_tensorflow, run_command
 from cli.ranges import AT_LEAST_ONE, IMAGE_SIDE, number
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -96,7 +96,7 @@ def measure(
 ) -> Iterator[tuple[str, float, float]]:
     """Yields device, forward and training milliseconds of the active backend."""
     if os.environ["KERAS_BACKEND"] == "tensorflow":
-        quiet_tensorflow()
+        import_tensorflow()
     import keras
 
     from losses import LGPSLoss

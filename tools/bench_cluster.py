@@ -25,7 +25,7 @@ from pathlib import Path
 
 import cv2
 
-from cli.command import UserError, command_parser, ends_tidily, run_command
+from cli.command import UserError, command_parser, run_command, sigterm_as_interrupt
 from cli.ranges import AT_LEAST_ONE, Range, number
 from data.demo import draw_frames
 from models.shipped import model_path
@@ -138,7 +138,7 @@ def resident_mb() -> float:
     return sum(rss for pid, _, rss in processes if pid in family) / 1e3
 
 
-@ends_tidily()
+@sigterm_as_interrupt()
 def main(args: argparse.Namespace) -> None:
     """Draws, measures and prints the rows."""
     print(f"{args.videos} videos of {args.frames} frames, {args.size}x{args.size}")

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from cli.command import command_parser, quiet_tensorflow, run_command
+from cli.command import command_parser, import_tensorflow, run_command
 from cli.ranges import AT_LEAST_ONE, IMAGE_SIDE, number
 from data.augment import AUGMENTATIONS
 
@@ -39,7 +39,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     """Prints elapsed and processor time of both kinds of step, and their ratio."""
-    quiet_tensorflow()
+    import_tensorflow()
     import tensorflow as tf
 
     from data.arrays import load_prepared

@@ -14,7 +14,7 @@ import statistics
 import time
 from collections.abc import Callable
 
-from cli.command import command_parser, ends_tidily, run_command
+from cli.command import command_parser, run_command, sigterm_as_interrupt
 from cli.ranges import AT_LEAST_ONE, IMAGE_SIDE, number
 from tools.check_parity import ENCODERS, require_pytorch
 from tools.worker_process import Tasks, WorkerProcess
@@ -49,7 +49,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-@ends_tidily()
+@sigterm_as_interrupt()
 def main(args: argparse.Namespace) -> None:
     """Times every batch size and prints one table."""
     require_pytorch()
@@ -118,9 +118,9 @@ class StepTasks(Tasks):
 
 def keras_step(args: argparse.Namespace, batch_size: int) -> Step:
     """Returns a function that runs the task once in Keras."""
-    from cli.command import quiet_tensorflow
+    from cli.command import import_tensorflow
 
-    quiet_tensorflow()
+    import_tensorflow()
     import keras
     import tensorflow as tf
 
@@ -145,9 +145,9 @@ def keras_step(args: argparse.Namespace, batch_size: int) -> Step:
 
 def torch_step(args: argparse.Namespace, batch_size: int) -> Step:
     """Returns a function that runs the task once in PyTorch."""
-    from cli.command import quiet_tensorflow
+    from cli.command import import_tensorflow
 
-    quiet_tensorflow()  # the size table below is in a module that imports Keras
+    import_tensorflow()  # the size table below is in a module that imports Keras
     import torch
     from torch.nn import functional
 

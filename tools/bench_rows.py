@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cli.command import quiet_tensorflow
+from cli.command import import_tensorflow
 from tools.worker_process import Tasks, WorkerProcess
 
 IMAGE_SIZE = (256, 256)
@@ -143,7 +143,7 @@ def _load(row: Row, threads: int) -> Callable[[np.ndarray], np.ndarray]:
 
     if not row.runtime.startswith("keras"):
         return load_runtime(row.file, threads, exact=row.precision != "bfloat16")
-    quiet_tensorflow()
+    import_tensorflow()
     tensorflow_threads(threads)
     import tensorflow as tf
 

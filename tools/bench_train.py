@@ -14,7 +14,7 @@ import dataclasses
 import statistics
 import time
 
-from cli.command import command_parser, quiet_tensorflow, run_command
+from cli.command import command_parser, import_tensorflow, run_command
 from cli.ranges import AT_LEAST_ONE, IMAGE_SIDE, number
 
 
@@ -36,7 +36,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     """Times both and prints seconds per step and their ratio."""
-    quiet_tensorflow()
+    import_tensorflow()
     import numpy as np
     import tensorflow as tf
 

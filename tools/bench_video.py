@@ -23,9 +23,9 @@ import numpy as np
 from cli.command import (
     UserError,
     command_parser,
-    ends_tidily,
-    quiet_tensorflow,
+    import_tensorflow,
     run_command,
+    sigterm_as_interrupt,
 )
 from cli.files import write_json
 from cli.ranges import AT_LEAST_ONE, Range, number
@@ -126,7 +126,7 @@ def fastest_export(args: argparse.Namespace, folder: Path, threads: int) -> Path
     Raises:
         UserError: no runtime is installed.
     """
-    quiet_tensorflow()
+    import_tensorflow()
     from deploy.export_run import median_ms
 
     options = argparse.Namespace(model_path=args.model_path, data_path=None)
@@ -230,7 +230,7 @@ def _name(size: tuple[int, int]) -> str:
     return f"{size[1]}x{size[0]}"
 
 
-@ends_tidily()
+@sigterm_as_interrupt()
 def main(args: argparse.Namespace) -> None:
     """Exports where needed, draws, measures and prints."""
     unknown = set(args.cores) - os.sched_getaffinity(0)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cli.command import UserError, command_parser, quiet_tensorflow, run_command
+from cli.command import UserError, command_parser, import_tensorflow, run_command
 from cli.files import make_folder
 from models.shipped import SHIPPED_WEIGHTS
 
@@ -52,7 +52,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(args: argparse.Namespace) -> int:
     """Writes the values, or prints the differences; returns the exit code."""
     if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
-        quiet_tensorflow()
+        import_tensorflow()
     import keras
 
     if args.write:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cli.command import UserError, command_parser, quiet_tensorflow, run_command
+from cli.command import UserError, command_parser, import_tensorflow, run_command
 from tools.convert_pth import ENCODER_PREFIX, convert, read_state_dict, save
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(args: argparse.Namespace) -> int:
     """Prints the differences, or writes the fixture; returns the exit code."""
     require_pytorch()
-    quiet_tensorflow()
+    import_tensorflow()
     if args.write_fixture:
         write_fixture(args.write_fixture)
         return 0

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.command import UserError, command_parser, quiet_tensorflow, run_command
+from cli.command import UserError, command_parser, import_tensorflow, run_command
 from cli.files import replacing
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def main(args: argparse.Namespace) -> None:
     if not args.target.parent.is_dir():
         raise UserError(f"the folder of {args.target} does not exist")
     state = read_state_dict(args.source)
-    quiet_tensorflow()
+    import_tensorflow()
     model = convert(state, str(args.source))
     save(model, args.target)
     print(f"{args.target}: {model.name}, {model.count_params():,} weights")

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch
 
-from cli.command import command_parser, quiet_tensorflow, run_command
+from cli.command import command_parser, import_tensorflow, run_command
 from cli.files import replacing
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     """Builds LGPS and draws it."""
-    quiet_tensorflow()
+    import_tensorflow()
     from models import build_model
 
     figure = draw(build_model("lgps"))

@@ -1,4 +1,4 @@
-"""How every command ends: a line instead of a traceback, and tidily."""
+"""How every command ends: a line instead of a traceback, and what it began undone."""
 
 import os
 import signal
@@ -9,9 +9,9 @@ import pytest
 from cli.command import (
     UserError,
     command_parser,
-    ends_tidily,
-    quiet_tensorflow,
+    import_tensorflow,
     run_command,
+    sigterm_as_interrupt,
 )
 
 
@@ -36,7 +36,7 @@ def test_a_file_that_cannot_be_written_is_one_line(capsys, error, line):
 
 def test_termination_is_an_interruption():
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), ends_tidily():
+    with pytest.raises(KeyboardInterrupt), sigterm_as_interrupt():
         os.kill(os.getpid(), signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) == before
 
@@ -55,4 +55,4 @@ def test_a_wrong_flag_is_one_line_and_exit_2(capsys):
 def test_missing_tensorflow_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     with pytest.raises(UserError, match="TensorFlow is not installed"):
-        quiet_tensorflow()
+        import_tensorflow()

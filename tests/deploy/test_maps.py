@@ -12,7 +12,8 @@ import New_Test
 import Predict
 import Test
 from cli.command import UserError
-from deploy.card import card_path, file_hash
+from cli.files import sha256
+from deploy.card import card_path
 from deploy.formats import FORMATS
 from deploy.maps import (
     CRFRefinement,
@@ -175,8 +176,8 @@ def test_labels_tell_the_files_of_a_run_apart(tmp_path):
 def test_exports_of_the_shipped_weights_are_known_for_them(tmp_path):
     shipped, path = model_path("lgps"), tmp_path / "best.xml"
     assert shipped_checkpoint(path) == path
-    for sha256, expected in ((file_hash(shipped), shipped), ("0" * 64, path)):
-        card_path(path).write_text(json.dumps({"source_sha256": sha256}))
+    for digest, expected in ((sha256(shipped), shipped), ("0" * 64, path)):
+        card_path(path).write_text(json.dumps({"source_sha256": digest}))
         assert shipped_checkpoint(path) == expected
 
 

@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 # number of logical CPU devices.
 PROGRAM = """
 import sys
-from cli.command import quiet_tensorflow
-quiet_tensorflow()
+from cli.command import import_tensorflow
+import_tensorflow()
 import numpy as np, tensorflow as tf
 from models.run_folder import RunFolder
 from training.recipes import new_options
