@@ -79,7 +79,7 @@ def export_rows(args: argparse.Namespace, folder: Path) -> list[Row]:
     from models.checkpoints import load_checkpoint
     from models.inference import build_rgb_model
 
-    checkpoint = load_checkpoint(args.model_path, "lgps", image_size=IMAGE_SIZE)
+    checkpoint = load_checkpoint(args.model_path, image_size=IMAGE_SIZE)
     if args.data_path:
         frames = dataset_frames(
             args.data_path, "train", IMAGE_SIZE, CALIBRATION_FRAMES, args.model_path

@@ -150,7 +150,7 @@ def _load(row: Row, threads: int) -> Callable[[np.ndarray], np.ndarray]:
     from models.checkpoints import load_checkpoint
     from models.inference import build_rgb_model
 
-    checkpoint = load_checkpoint(row.file, "lgps")
+    checkpoint = load_checkpoint(row.file)
     model = build_rgb_model(checkpoint, row.rewrite, batch_size=1, dtype="uint8")
     if row.runtime == "keras predict":
         return lambda frame: model.predict(frame[None], verbose=0)[0, ..., 0]

@@ -118,10 +118,10 @@ def compute_values(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
 
     images, masks, predictions = _inputs()
     yield from _loss_values(masks, predictions)
-    lgps = load_checkpoint(SHIPPED_WEIGHTS["lgps"], "lgps", SIZE).model
+    lgps = load_checkpoint(SHIPPED_WEIGHTS["lgps"], SIZE).model
     yield "LGPS rewritten for inference", _outputs(build_inference_model(lgps), images)
-    plain = load_checkpoint(folder / "lgps_no_se.h5", "lgps").model
-    transformer = load_checkpoint(folder / "pvtseg_b0.h5", "pvtseg").model
+    plain = load_checkpoint(folder / "lgps_no_se.h5").model
+    transformer = load_checkpoint(folder / "pvtseg_b0.h5").model
     for name, network, loss in (
         ("LGPS, shipped weights", lgps, LGPSLoss()),
         ("LGPS without SE", plain, StructureDiceLoss()),
