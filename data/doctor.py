@@ -102,7 +102,8 @@ def examine(dataset: Dataset) -> Examination:
 
     with silent_codecs():
         results = map_in_order(inspect, dataset.pairs)
-        results = list(tqdm(results, dataset.name, len(dataset.pairs), unit="pair"))
+        bar = tqdm(results, dataset.name, len(dataset.pairs), unit="pair", disable=None)
+        results = list(bar)
     faults = [f"{dataset.root / file}: {why}" for file, why in dataset.unpaired]
     faults += [str(result) for result in results if isinstance(result, UserError)]
     inspections = [result for result in results if isinstance(result, Inspection)]

@@ -54,7 +54,7 @@ def write_pairs(
     """
     items, problems = [], []
     results = map_in_order(lambda pair: _try(pair, size, augment_seed), pairs)
-    for result in tqdm(results, title, len(pairs), unit="image"):
+    for result in tqdm(results, title, len(pairs), unit="image", disable=None):
         if isinstance(result, UserError):
             problems.append(str(result))
             continue

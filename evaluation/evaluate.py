@@ -56,7 +56,9 @@ def evaluate(
         def stream() -> Iterator[Case]:
             title = f"{maps.label} on {case_set.name}"
             cases = maps.cases(case_set)
-            for case in tqdm(cases, title, len(case_set), leave=False, unit="image"):
+            for case in tqdm(
+                cases, title, len(case_set), leave=False, unit="image", disable=None
+            ):
                 gallery.add(case)
                 if writer:
                     writer.add(case)
