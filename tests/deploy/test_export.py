@@ -173,6 +173,7 @@ def test_what_differs_from_keras_is_deleted(checkpoint, tmp_path, monkeypatch, c
     monkeypatch.setattr(
         export_run, "write_model", lambda model, path, name: path.write_text("model")
     )
+    monkeypatch.setattr(export_run, "write_metadata", lambda *facts: None)
     path = tmp_path / "best.onnx"
     path.write_text("an earlier, good export")
     assert export(checkpoint, "--format", "onnx", "--out", path) == 1
