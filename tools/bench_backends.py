@@ -134,9 +134,9 @@ def devices() -> list[str]:
     if keras.backend.backend() == "torch":
         import torch
 
-        found = torch.cuda.is_available()
-    else:
-        found = keras.distribution.list_devices()[0].startswith("gpu")
+        # Not "cpu:0", to which Keras would copy each weight, away from its gradient.
+        return ["cpu", "gpu:0"] if torch.cuda.is_available() else ["cpu"]
+    found = keras.distribution.list_devices()[0].startswith("gpu")
     return ["cpu:0", "gpu:0"] if found else ["cpu:0"]
 
 
