@@ -23,19 +23,14 @@ from cli.command import (
 from cli.ranges import IMAGE_SIDE, NOT_NEGATIVE, Range, number
 from deploy.formats import FORMATS
 from deploy.gate import MAX_DIFFERENCE, MAX_DROP
-from models.shipped import UNVERIFIED_HELP, model_path
+from models.shipped import UNVERIFIED_HELP, add_model_path
 
 DICE_DIFFERENCE = Range(at_least=-1, at_most=1)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_parser(__doc__)
-    parser.add_argument(
-        "--model_path",
-        type=model_path,
-        default="lgps",
-        help="a .h5; default lgps, the shipped weights",
-    )
+    add_model_path(parser, "a .h5")
     parser.add_argument("--format", choices=tuple(FORMATS), default="openvino")
     parser.add_argument(
         "--out", type=Path, help="file or, for saved_model, folder to write"

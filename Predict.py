@@ -8,7 +8,8 @@
 
 Writes masks and overlays at the original size and predictions.csv (per frame: polyp
 found, count, boxes, area, max probability, ms) into results/predictions/<source>. Of
-many videos, each gets a folder there, and summary.csv has a row for each.
+many videos, each gets a folder there, and summary.csv has a row for each. The shipped
+weights are exported once to a cache, and run in OpenVINO where that is installed.
 When a source cannot be read to its end, the results so far are kept and the exit code
 is 1. Not a medical device.
 """
@@ -21,7 +22,7 @@ from pathlib import Path
 from cli.command import UserError, command_parser, run_command
 from cli.ranges import AT_LEAST_ONE, PROBABILITY, SHARE, hold, number
 from evaluation.views import DEFAULT_VIEW, VIEWS
-from models.shipped import SHIPPED_WEIGHTS, UNVERIFIED_HELP, model_path
+from models.shipped import SHIPPED_WEIGHTS, UNVERIFIED_HELP, add_model_path
 
 RESULTS = Path(__file__).resolve().parent / "results" / "predictions"
 SHOWN_PROBLEMS = 20  # of many sources; all of them are in summary.csv
@@ -44,13 +45,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="for cameras and streams: how long to try again after one breaks off;"
         " default: %(default)s, which ends the run",
     )
-    parser.add_argument(
-        "--model_path",
-        type=model_path,
-        default="lgps",
-        help=".h5, or a file of Export.py; default lgps, the shipped weights, which are"
-        " exported once to a cache and run in OpenVINO where that is installed",
-    )
+    add_model_path(parser, ".h5, or a file of Export.py")
     parser.add_argument("--out_dir", type=Path, help=f"default: {RESULTS}/<source>")
     parser.add_argument(
         "--threshold",

@@ -18,21 +18,14 @@ from pathlib import Path
 
 from cli.command import UserError, run_command
 from evaluation.script_options import make_parser, print_origin, protocol_names
-from models.shipped import model_path
+from models.shipped import add_model_path
 
 DATA_FOLDER = Path(__file__).resolve().parent / "data"
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
-    parser.add_argument(
-        "--model_path",
-        type=model_path,
-        default="lgps",
-        metavar="MODEL",
-        help="a .h5, or a file or SavedModel folder of Export.py; default lgps, the "
-        "shipped weights",
-    )
+    add_model_path(parser, "a .h5, or a file or SavedModel folder of Export.py")
     parser.add_argument(
         "--data_path",
         nargs="+",

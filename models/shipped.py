@@ -1,5 +1,6 @@
 """The trained weights that come with this repository."""
 
+import argparse
 from pathlib import Path
 
 # By the name that `--model_path` knows them by.
@@ -12,3 +13,19 @@ UNVERIFIED_HELP = "load a model file that has changed since it was scored or exp
 def model_path(text: str) -> Path:
     """An argparse type: the path of a model; `lgps` stands for the shipped weights."""
     return SHIPPED_WEIGHTS.get(text, Path(text))
+
+
+def add_model_path(parser: argparse.ArgumentParser, kinds: str) -> None:
+    """Adds the option `--model_path` of commands that take one model.
+
+    Args:
+        parser: gets the option.
+        kinds: the files that the command takes, for the help.
+    """
+    parser.add_argument(
+        "--model_path",
+        type=model_path,
+        default="lgps",
+        metavar="MODEL",
+        help=f"{kinds}; default lgps, the shipped weights",
+    )

@@ -32,7 +32,7 @@ from cli.command import (
 )
 from cli.files import write_json
 from cli.ranges import Range, number
-from models.shipped import model_path
+from models.shipped import add_model_path
 from tools.bench_rows import IMAGE_SIZE, WARM_UP, Row, RowWorker
 
 ROUNDS = 10
@@ -42,17 +42,8 @@ MULTIPLICATIONS = 0.66e9  # of LGPS at 256×256
 STARTED = time.perf_counter()
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = command_parser(__doc__)
-    parser.add_argument(
-        "--model_path",
-        type=model_path,
-        default="lgps",
-        help="an LGPS .h5; default lgps, the shipped weights",
-    )
-    parser.add_argument(
-        "--data_path", type=Path, help="prepared dataset, to calibrate and for Dice"
-    )
+def add_cores(parser: argparse.ArgumentParser) -> None:
+    """Adds the option `--cores`."""
     parser.add_argument(
         "--cores",
         type=number(int),
@@ -60,6 +51,27 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         default=[0, 1],
         help="numbers of the CPU cores to use; default: 0 1",
     )
+
+
+def use_cores(cores: list[int]) -> None:
+    """Binds this process, and those it starts, to some cores.
+
+    Raises:
+        UserError: the process may not use one of them.
+    """
+    unknown = set(cores) - os.sched_getaffinity(0)
+    if unknown:
+        raise UserError(f"--cores: this process may not use {sorted(unknown)}")
+    os.sched_setaffinity(0, cores)
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = command_parser(__doc__)
+    add_model_path(parser, "an LGPS .h5")
+    parser.add_argument(
+        "--data_path", type=Path, help="prepared dataset, to calibrate and for Dice"
+    )
+    add_cores(parser)
     parser.add_argument(
         "--frames",
         type=number(int, Range(at_least=ROUNDS)),
@@ -267,10 +279,7 @@ def print_table(rows: list[dict], sgemm: float) -> None:
 @sigterm_as_interrupt()
 def main(args: argparse.Namespace) -> int:
     """Exports, measures and prints; returns the exit code."""
-    unknown = set(args.cores) - os.sched_getaffinity(0)
-    if unknown:
-        raise UserError(f"--cores: this process may not use {sorted(unknown)}")
-    os.sched_setaffinity(0, args.cores)  # the rows' processes inherit it
+    use_cores(args.cores)
     import_tensorflow()
     from deploy.card import machine_name
 

@@ -28,7 +28,7 @@ import cv2
 from cli.command import UserError, command_parser, run_command, sigterm_as_interrupt
 from cli.ranges import AT_LEAST_ONE, Range, number
 from data.demo import draw_frames
-from models.shipped import model_path
+from models.shipped import add_model_path
 
 WITHOUT_RAY = 0  # workers
 DRAWN = 50  # different frames, shown in turn
@@ -37,12 +37,7 @@ FPS = 25
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_parser(__doc__)
-    parser.add_argument(
-        "--model_path",
-        type=model_path,
-        default="lgps",
-        help=".h5, or a file of Export.py; default lgps, the shipped weights",
-    )
+    add_model_path(parser, ".h5, or a file of Export.py")
     parser.add_argument(
         "--workers",
         type=number(int, AT_LEAST_ONE),

@@ -12,7 +12,6 @@ measured. It takes about 5 minutes. Progress is written to standard error.
 """
 
 import argparse
-import os
 import tempfile
 import time
 from dataclasses import asdict, dataclass
@@ -38,8 +37,8 @@ from deploy.runtimes import Runtime, load_runtime
 from deploy.segment import FrameSegmenter
 from deploy.sources import open_source
 from deploy.threads import leave_cores_to_stages
-from models.shipped import model_path
-from tools.bench import export_rows, progress
+from models.shipped import add_model_path
+from tools.bench import add_cores, export_rows, progress, use_cores
 
 SIZES = ((480, 640), (720, 1280), (1080, 1920))  # height, width
 FPS = 30
@@ -73,19 +72,8 @@ class Row:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_parser(__doc__)
-    parser.add_argument(
-        "--model_path",
-        type=model_path,
-        default="lgps",
-        help=".h5, or a file of Export.py; default lgps, the shipped weights",
-    )
-    parser.add_argument(
-        "--cores",
-        type=number(int),
-        nargs="+",
-        default=[0, 1],
-        help="numbers of the CPU cores to use; default: 0 1",
-    )
+    add_model_path(parser, ".h5, or a file of Export.py")
+    add_cores(parser)
     parser.add_argument(
         "--frames",
         type=number(int, Range(at_least=HELD)),
@@ -233,10 +221,7 @@ def _name(size: tuple[int, int]) -> str:
 @sigterm_as_interrupt()
 def main(args: argparse.Namespace) -> None:
     """Exports where needed, draws, measures and prints."""
-    unknown = set(args.cores) - os.sched_getaffinity(0)
-    if unknown:
-        raise UserError(f"--cores: this process may not use {sorted(unknown)}")
-    os.sched_setaffinity(0, args.cores)
+    use_cores(args.cores)
     from deploy.card import machine_name
 
     import_pyav()

@@ -22,7 +22,7 @@ from cli.command import UserError, command_parser, run_command
 from cli.files import make_folder, replacing_files, write_json
 from cli.ranges import IMAGE_SIDE, number
 from data.demo import draw_frame
-from models.shipped import SHIPPED_WEIGHTS, model_path
+from models.shipped import add_model_path
 
 WEB = Path(__file__).resolve().parent
 RUNTIME = WEB / "node_modules" / "onnxruntime-web" / "dist"
@@ -111,12 +111,7 @@ def draw_samples(folder: Path) -> list[dict[str, str]]:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_parser(__doc__)
-    parser.add_argument(
-        "--model_path",
-        type=model_path,
-        default=SHIPPED_WEIGHTS["lgps"],
-        help="a .h5; default lgps, the shipped weights",
-    )
+    add_model_path(parser, "a .h5")
     parser.add_argument(
         "--image_size",
         type=number(int, IMAGE_SIDE),
