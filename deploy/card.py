@@ -23,6 +23,7 @@ CARD = """# {name}
 | Output | {output} |
 | Input shows | the {view} frame |
 | Threshold chosen on validation images | {threshold} |
+| Temperature fitted on validation images | {temperature} |
 | Run by | {run_by} |
 | Parity | {parity} |
 | Speed | {p50_ms:.1f} ms a frame (median, {threads} threads, {machine}) |
@@ -80,8 +81,8 @@ def write_card(path: Path, facts: dict[str, Any]) -> None:
     }
     card = card_path(path)
     write_json(card, facts)
-    threshold = "none" if facts["threshold"] is None else facts["threshold"]
-    shown = facts | {"megabytes": size / 1e6, "threshold": threshold}
+    shown = {name: "none" if fact is None else fact for name, fact in facts.items()}
+    shown["megabytes"] = size / 1e6
     write_text(card.with_suffix(".md"), CARD.format(**shown))
 
 

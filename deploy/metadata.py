@@ -10,7 +10,7 @@ import keras
 
 from cli.files import sha256
 from deploy.formats import require
-from deploy.thresholds import chosen_threshold
+from deploy.thresholds import scored_validation
 from evaluation.views import DEFAULT_VIEW
 
 DEFAULT_THRESHOLD = 0.5  # where a checkpoint's run has chosen none
@@ -30,7 +30,9 @@ def describe_use(
         Names and values, as they are written.
     """
     _, height, width, _ = model.input_shape
-    threshold = chosen_threshold(checkpoint) or DEFAULT_THRESHOLD
+    validation = scored_validation(checkpoint)
+    threshold = validation.threshold if validation else DEFAULT_THRESHOLD
+    temperature = validation and validation.temperature
     return {
         "model": model.name,
         "precision": precision,
@@ -45,6 +47,7 @@ def describe_use(
         "output_layout": "NHWC",
         "output_type": "float32",
         "threshold": f"{threshold:g}",
+        **({"temperature": f"{temperature:.4g}"} if temperature else {}),
         "labels": "polyp",
         "checkpoint_sha256": sha256(checkpoint),
     }

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cli.command import UserError
 from deploy.card import card_path, read_card
-from models.run_folder import BEST_CHECKPOINT, RunFolder
+from models.run_folder import BEST_CHECKPOINT, RunFolder, Validation
 from models.shipped import SHIPPED_WEIGHTS
 
 
@@ -34,21 +34,20 @@ def read_threshold(wanted: float | str | None, model_path: Path) -> float | None
             f"--threshold auto is known for a run's {BEST_CHECKPOINT} only, not for "
             f"{model_path}; give a number"
         )
-    threshold = chosen_threshold(model_path)
-    if threshold is None:
+    validation = scored_validation(model_path)
+    if validation is None:
         raise UserError(
             f"--threshold auto needs {RunFolder.of_checkpoint(model_path).validation}, "
             "but it is not there; give a number"
         )
-    return threshold
+    return validation.threshold
 
 
-def chosen_threshold(checkpoint: Path) -> float | None:
-    """The threshold that a checkpoint's run chose; None where it chose none."""
+def scored_validation(checkpoint: Path) -> Validation | None:
+    """How a checkpoint scored on its run's validation images; None: unknown."""
     if not is_best(checkpoint):
         return None
-    validation = RunFolder.of_checkpoint(checkpoint).read_validation()
-    return validation.threshold if validation else None
+    return RunFolder.of_checkpoint(checkpoint).read_validation()
 
 
 def is_best(checkpoint: Path) -> bool:

@@ -31,6 +31,10 @@ class Validation:
         epoch: the checkpoint's, from 1.
         trained_on: whether these images were trained on too.
         sha256: of the checkpoint's file; None in runs of earlier versions.
+        temperature: by which to divide the logits for calibrated probabilities (see
+            `metrics.calibration.calibrated`); None in runs of earlier versions.
+        ece, ece_calibrated: expected calibration error over all pixels, without and
+            with that temperature; None in runs of earlier versions.
     """
 
     threshold: float
@@ -41,6 +45,9 @@ class Validation:
     epoch: int | None = None
     trained_on: bool = False
     sha256: str | None = None
+    temperature: float | None = None
+    ece: float | None = None
+    ece_calibrated: float | None = None
 
 
 class RunFolder:
@@ -135,6 +142,9 @@ class RunFolder:
                 epoch=content.get("epoch"),
                 trained_on=bool(content.get("trained_on")),
                 sha256=content.get("sha256"),
+                temperature=content.get("temperature"),
+                ece=content.get("ece"),
+                ece_calibrated=content.get("ece_calibrated"),
             )
         except (KeyError, TypeError, ValueError):
             raise UserError(f"{self.validation} {reason}") from None

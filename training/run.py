@@ -257,6 +257,8 @@ def finish(
         f"{validation.images} validation images"
         f"{', trained on too' if options.train_on_validation else ''} "
         f"({validation.dice:.4f} at threshold {validation.threshold:.2f}).\n"
+        f"Temperature {validation.temperature:.2f}: expected calibration error "
+        f"{validation.ece:.4f}, {validation.ece_calibrated:.4f} with it.\n"
         f"Look at {run.samples} and {run.curves}.\n"
         f"Next: {command}"
     )

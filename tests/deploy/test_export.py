@@ -39,7 +39,7 @@ def checkpoint(tmp_path_factory):
     last.set_weights([30 * last.get_weights()[0], np.zeros(1)])
     path = tmp_path_factory.mktemp("checkpoint") / "best.h5"
     save_checkpoint(model, path)
-    RunFolder(path.parent).write_validation(Validation(0.35, 0.9, 0.8))
+    RunFolder(path.parent).write_validation(Validation(0.35, 0.9, 0.8, temperature=1.5))
     return path
 
 
@@ -81,7 +81,11 @@ def test_openvino_and_its_card(checkpoint, tmp_path):
     assert card["parameters"] == 1_084_961
     assert card["compared"]["max_difference"] < 1e-4
     assert card["p50_ms"] > 0
-    assert (card["view"], card["threshold"]) == (DEFAULT_VIEW, 0.35)
+    assert [card[fact] for fact in ("view", "threshold", "temperature")] == [
+        DEFAULT_VIEW,
+        0.35,
+        1.5,
+    ]
 
 
 def expected_use(checkpoint):
@@ -100,6 +104,7 @@ def expected_use(checkpoint):
         "output_layout": "NHWC",
         "output_type": "float32",
         "threshold": "0.35",
+        "temperature": "1.5",
         "labels": "polyp",
         "checkpoint_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
     }
