@@ -263,9 +263,12 @@ def test_killed_at_random_moments(name, work, tmp_path):
         folder = tmp_path / f"killed_{attempt}"
         moment = random.uniform(0.8 * writes, ends)
         process = start(command, folder)
+        began = time.monotonic()
         try:
             process.wait(moment)
-            continue  # it was faster this time
+            ends = time.monotonic() - began  # it was faster this time
+            writes = min(writes, ends)
+            continue
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
