@@ -14,13 +14,13 @@ import argparse
 from pathlib import Path
 
 from cli.command import (
-    UserError,
     command_parser,
     import_tensorflow,
     run_command,
     sigterm_as_interrupt,
 )
 from cli.ranges import IMAGE_SIDE, NOT_NEGATIVE, Range, number
+from deploy.export_options import ExportOptions
 from deploy.formats import FORMATS
 from deploy.gate import MAX_DIFFERENCE, MAX_DROP
 from models.shipped import UNVERIFIED_HELP, add_model_path
@@ -87,19 +87,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 @sigterm_as_interrupt()
 def main(args: argparse.Namespace) -> int:
     """Exports, compares, and keeps the file if it passes; returns the exit code."""
-    if args.int8 and not args.data_path:
-        raise UserError(
-            "--int8 needs --data_path, a prepared dataset to calibrate on"
-            " (Preprocess_SEG.py makes one)"
-        )
-    if args.int8 and args.dynamic:
-        raise UserError("--int8 exports are of fixed batch and size; drop --dynamic")
-    if args.format == "litert" and args.dynamic:
-        raise UserError("LiteRT runs fixed sizes only; drop --dynamic")
+    options = ExportOptions(**vars(args))
     import_tensorflow()
     from deploy.export_run import export_checkpoint
 
-    return export_checkpoint(args)
+    return export_checkpoint(options)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ import contextlib
 import io
 import os
 import tempfile
-from argparse import Namespace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -58,26 +57,14 @@ def cache_folder() -> Path:
 def _export(checkpoint: Path, path: Path) -> bool:
     """Runs Export.py's work; says whether the export passed and is at `path`."""
     import_tensorflow()
+    from deploy.export_options import ExportOptions
     from deploy.export_run import export_checkpoint
-    from deploy.gate import MAX_DIFFERENCE, MAX_DROP
 
     root = path.parent.parent
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=root) as partial:
         staged = Path(partial) / path.parent.name
-        options = Namespace(
-            model_path=checkpoint,
-            format="openvino",
-            out=staged / path.name,
-            image_size=None,
-            dynamic=(),
-            int8=False,
-            data_path=None,
-            gate_data_path=None,
-            max_drop=MAX_DROP,
-            max_difference=MAX_DIFFERENCE,
-            unverified=False,
-        )
+        options = ExportOptions(checkpoint, out=staged / path.name)
         with contextlib.redirect_stdout(io.StringIO()):
             code = export_checkpoint(options)
         if code == 0 and not path.exists():  # another process may have been faster

@@ -1,6 +1,5 @@
 """Runs an export: writes a file, compares it with Keras, moves it into place."""
 
-import argparse
 import shutil
 import tempfile
 import time
@@ -14,6 +13,7 @@ from cli.command import UserError
 from cli.files import make_folder
 from deploy.card import write_card
 from deploy.export import write_model
+from deploy.export_options import ExportOptions
 from deploy.formats import FORMATS, check_format, model_files
 from deploy.gate import (
     Frames,
@@ -35,11 +35,8 @@ TIMED_FRAMES = 50
 TIMED_SECONDS = 10.0  # enough for a slow model
 
 
-def export_checkpoint(args: argparse.Namespace) -> int:
+def export_checkpoint(options: ExportOptions) -> int:
     """Runs Export.py.
-
-    Args:
-        args: its options.
 
     Returns:
         The exit code: 1 when the export differs from Keras and is deleted.
@@ -47,28 +44,28 @@ def export_checkpoint(args: argparse.Namespace) -> int:
     Raises:
         UserError: for options, a checkpoint or a dataset that cannot be used.
     """
-    check_format(args.format)
-    size = tuple(args.image_size) if args.image_size else None
+    check_format(options.format)
+    size = tuple(options.image_size) if options.image_size else None
     checkpoint = load_checkpoint(
-        args.model_path, image_size=size, verify=not args.unverified
+        options.model_path, image_size=size, verify=not options.unverified
     )
-    out = _output_path(args)
-    frames = _compared_frames(args, checkpoint)
+    out = _output_path(options)
+    frames = _compared_frames(options, checkpoint)
     maps = keras_maps(checkpoint, frames.images)  # before the model may be changed
-    model = _build(checkpoint, args)
+    model = _build(checkpoint, options)
     make_folder(out.parent)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=out.parent) as folder:
         # Its name is final already: OpenVINO's .xml names its .bin.
         staged = Path(folder) / out.name
         start = time.perf_counter()
-        use = _write(args, checkpoint, model, staged)
+        use = _write(options, checkpoint, model, staged)
         print(f"{out}: written in {time.perf_counter() - start:.0f} s")
 
         runtime = load_runtime(staged)
         parity = measure_parity(maps, runtime, frames)
         print(f"{use['precision']}: {parity}")
-        max_difference = None if args.int8 else args.max_difference
-        if problems := parity.problems(args.max_drop, max_difference):
+        max_difference = None if options.int8 else options.max_difference
+        if problems := parity.problems(options.max_drop, max_difference):
             print(f"the export to {out} is deleted: {'; '.join(problems)}")
             return 1
         milliseconds = median_ms(runtime, frames.images)
@@ -76,7 +73,7 @@ def export_checkpoint(args: argparse.Namespace) -> int:
     validation = scored_validation(checkpoint.path)
     facts = {
         "model": checkpoint.name,
-        "format": args.format,
+        "format": options.format,
         "precision": use["precision"],
         "source": checkpoint.path.name,
         "source_sha256": use["checkpoint_sha256"],
@@ -101,36 +98,36 @@ def export_checkpoint(args: argparse.Namespace) -> int:
     return 0
 
 
-def _compared_frames(args: argparse.Namespace, checkpoint: Checkpoint) -> Frames:
+def _compared_frames(options: ExportOptions, checkpoint: Checkpoint) -> Frames:
     """The frames that decide whether the export is kept."""
     size = checkpoint.image_size
-    if args.gate_data_path:
-        return held_out_frames(args.gate_data_path, size, COMPARED_FRAMES)
-    if args.data_path:
+    if options.gate_data_path:
+        return held_out_frames(options.gate_data_path, size, COMPARED_FRAMES)
+    if options.data_path:
         return dataset_frames(
-            args.data_path, "validation", size, COMPARED_FRAMES, checkpoint.path
+            options.data_path, "validation", size, COMPARED_FRAMES, checkpoint.path
         )
     return demo_frames(size)
 
 
 def _write(
-    args: argparse.Namespace, checkpoint: Checkpoint, model: keras.Model, path: Path
+    options: ExportOptions, checkpoint: Checkpoint, model: keras.Model, path: Path
 ) -> dict[str, str]:
     """Writes the model's file; returns the metadata that describe its use."""
-    if args.int8:
+    if options.int8:
         calibration = dataset_frames(
-            args.data_path,
+            options.data_path,
             "train",
             checkpoint.image_size,
             CALIBRATION_FRAMES,
             checkpoint.path,
         )
-        write_int8(model, path, args.format, calibration.images)
+        write_int8(model, path, options.format, calibration.images)
     else:
-        write_model(model, path, args.format)
-    precision = "int8" if args.int8 else "float32"
+        write_model(model, path, options.format)
+    precision = "int8" if options.int8 else "float32"
     use = describe_use(model, checkpoint.path, precision)
-    write_metadata(path, args.format, use)
+    write_metadata(path, options.format, use)
     return use
 
 
@@ -160,14 +157,14 @@ def median_ms(runtime: Runtime, images: np.ndarray) -> float:
     return 1e3 * float(np.median(times[5:]))
 
 
-def _output_path(args: argparse.Namespace) -> Path:
+def _output_path(options: ExportOptions) -> Path:
     """The file or folder to write; by default beside the checkpoint.
 
     The default is named after the checkpoint, the precision and the format.
     """
-    suffix = FORMATS[args.format].suffix
-    stem = args.model_path.stem + ("_int8" if args.int8 else "")
-    out = args.out or args.model_path.with_name(stem + (suffix or "_saved_model"))
+    suffix = FORMATS[options.format].suffix
+    stem = options.model_path.stem + ("_int8" if options.int8 else "")
+    out = options.out or options.model_path.with_name(stem + (suffix or "_saved_model"))
     if out.suffix != suffix:
         raise UserError(f"--out {out} must end in {suffix or 'no suffix'}")
     is_saved_model = (out / "saved_model.pb").is_file()
@@ -176,14 +173,14 @@ def _output_path(args: argparse.Namespace) -> Path:
     return out
 
 
-def _build(checkpoint: Checkpoint, args: argparse.Namespace) -> keras.Model:
+def _build(checkpoint: Checkpoint, options: ExportOptions) -> keras.Model:
     """The model to export; for LiteRT, the checkpoint is changed in place."""
-    batch_size = None if "batch" in args.dynamic else 1
-    if "size" in args.dynamic:
+    batch_size = None if "batch" in options.dynamic else 1
+    if "size" in options.dynamic:
         checkpoint = load_checkpoint(
-            checkpoint.path, image_size=(None, None), verify=not args.unverified
+            checkpoint.path, image_size=(None, None), verify=not options.unverified
         )
-    if args.format == "litert":
+    if options.format == "litert":
         replace_erf(checkpoint.model)
     return build_rgb_model(checkpoint, batch_size=batch_size, dtype="uint8")
 

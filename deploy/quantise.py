@@ -15,6 +15,9 @@ from deploy.export import quiet_converters, write_model
 from deploy.formats import require
 
 QUANTISABLE = ("openvino", "onnx", "litert")
+# LGPS's first convolutions stay in float32: with them in int8, the masks differ most
+# (docs/deployment.md, "int8").
+FLOAT_CONVOLUTIONS = {"openvino": 2, "onnx": 4}
 
 
 def write_int8(
@@ -43,17 +46,29 @@ def _openvino(model: keras.Model, path: Path, frames: np.ndarray) -> None:
     nncf, openvino = require("nncf"), require("openvino")
     float_path = path.with_name(f"float_{path.name}")
     write_model(model, float_path, "openvino")
+    network = openvino.Core().read_model(float_path)
     options = {}
-    if model.name == "lgps":  # its only matrix products enlarge the finished map
-        options["ignored_scope"] = nncf.IgnoredScope(types=["MatMul"])
+    if model.name == "lgps":
+        first = [
+            node.get_friendly_name()
+            for node in network.get_ordered_ops()
+            if node.get_type_name() in ("Convolution", "GroupConvolution")
+        ][: FLOAT_CONVOLUTIONS["openvino"]]
+        # Its only matrix products enlarge the finished map.
+        options["ignored_scope"] = nncf.IgnoredScope(names=first, types=["MatMul"])
     else:
         options["model_type"] = nncf.ModelType.TRANSFORMER
     with quiet_converters():
         quantised = nncf.quantize(
-            openvino.Core().read_model(float_path),
+            network,
             nncf.Dataset(frames, lambda frame: frame[None]),
             subset_size=len(frames),
             preset=nncf.QuantizationPreset.MIXED,
+            # Weights of 7 bits: processors with AVX2 or AVX-512 and without VNNI add
+            # two products in 16 bits, which 8-bit weights overflow.
+            advanced_parameters=nncf.AdvancedQuantizationParameters(
+                overflow_fix=nncf.OverflowFix.ENABLE
+            ),
             **options,
         )
         openvino.save_model(quantised, path, compress_to_fp16=False)
@@ -62,6 +77,7 @@ def _openvino(model: keras.Model, path: Path, frames: np.ndarray) -> None:
 
 
 def _onnx(model: keras.Model, path: Path, frames: np.ndarray) -> None:
+    onnx = require("onnx")
     tools = require("onnxruntime.quantization")
     shape_inference = require("onnxruntime.quantization.shape_inference")
     float_path = path.with_name(f"float_{path.name}")
@@ -78,6 +94,9 @@ def _onnx(model: keras.Model, path: Path, frames: np.ndarray) -> None:
         shape_inference.quant_pre_process(
             float_path, float_path, skip_symbolic_shape=True
         )
+        nodes = onnx.load(float_path).graph.node
+        convolutions = [node.name for node in nodes if node.op_type == "Conv"]
+        first = FLOAT_CONVOLUTIONS["onnx"] if model.name == "lgps" else 0
         tools.quantize_static(
             float_path,
             path,
@@ -85,6 +104,8 @@ def _onnx(model: keras.Model, path: Path, frames: np.ndarray) -> None:
             quant_format=tools.QuantFormat.QDQ,
             per_channel=True,
             activation_type=tools.QuantType.QUInt8,  # signed is 3 times slower on x86
+            reduce_range=True,  # weights of 7 bits, as for OpenVINO
+            nodes_to_exclude=convolutions[:first],
         )
     float_path.unlink()
 

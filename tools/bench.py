@@ -82,8 +82,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def export_rows(args: argparse.Namespace, folder: Path) -> list[Row]:
-    """Exports the checkpoint for every runtime that is installed."""
+def export_rows(
+    model_path: Path, folder: Path, data_path: Path | None = None
+) -> list[Row]:
+    """Exports a checkpoint for every runtime that is installed.
+
+    Args:
+        model_path: the checkpoint.
+        folder: gets the files.
+        data_path: prepared dataset to calibrate int8 on; None: drawn frames.
+    """
     from deploy.export import write_model
     from deploy.formats import FORMATS, check_format
     from deploy.gate import dataset_frames, demo_frames
@@ -91,14 +99,14 @@ def export_rows(args: argparse.Namespace, folder: Path) -> list[Row]:
     from models.checkpoints import load_checkpoint
     from models.inference import build_rgb_model
 
-    checkpoint = load_checkpoint(args.model_path, image_size=IMAGE_SIZE)
-    if args.data_path:
+    checkpoint = load_checkpoint(model_path, image_size=IMAGE_SIZE)
+    if data_path:
         frames = dataset_frames(
-            args.data_path, "train", IMAGE_SIZE, CALIBRATION_FRAMES, args.model_path
+            data_path, "train", IMAGE_SIZE, CALIBRATION_FRAMES, model_path
         )
     else:
         frames = demo_frames(IMAGE_SIZE)
-    source = str(args.model_path)
+    source = str(model_path)
     rows = [
         Row("keras eager", False, "float32", source),
         Row("keras predict", False, "float32", source),
@@ -291,7 +299,7 @@ def main(args: argparse.Namespace) -> int:
             write_json(args.json, {"machine": machine, "rows": results})
 
     with tempfile.TemporaryDirectory() as folder:
-        rows = export_rows(args, Path(folder))
+        rows = export_rows(args.model_path, Path(folder), args.data_path)
         print(f"{machine['cpu']}, cores {args.cores}, load {os.getloadavg()[0]:.1f}")
         results = measure(rows, args, keep)
     machine["sgemm_gflops"] = max(sgemm, sgemm_gflops())  # the better of two moments

@@ -174,7 +174,7 @@ def main(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         model = args.model_path
         if model.suffix == ".h5":
-            model = fastest_export(args, Path(folder), threads)
+            model = fastest_export(args.model_path, Path(folder), threads)
         runtime = load_runtime(model, threads)
         machine = {"cpu": machine_name(), "cores": args.cores, "model": model.name}
         print(f"{machine['cpu']}, cores {args.cores}, {model.name}, {args.fps} fps")

@@ -108,7 +108,7 @@ def draw_film(path: Path, size: tuple[int, int], frames: int) -> None:
         container.mux(stream.encode(None))
 
 
-def fastest_export(args: argparse.Namespace, folder: Path, threads: int) -> Path:
+def fastest_export(model_path: Path, folder: Path, threads: int) -> Path:
     """Exports a checkpoint for the installed runtimes; returns the fastest file.
 
     Raises:
@@ -117,11 +117,10 @@ def fastest_export(args: argparse.Namespace, folder: Path, threads: int) -> Path
     import_tensorflow()
     from deploy.export_run import median_ms
 
-    options = argparse.Namespace(model_path=args.model_path, data_path=None)
     files = {
         Path(row.file)
-        for row in export_rows(options, folder)
-        if row.rewrite and row.file != str(args.model_path)
+        for row in export_rows(model_path, folder)
+        if row.rewrite and row.file != str(model_path)
     }
     if not files:
         raise UserError(f"no runtime is installed; run: {INSTALL_COMMAND}")
@@ -231,7 +230,7 @@ def main(args: argparse.Namespace) -> None:
         folder = Path(name)
         model = args.model_path
         if model.suffix == ".h5":
-            model = fastest_export(args, folder, threads)
+            model = fastest_export(args.model_path, folder, threads)
         runtime = load_runtime(model, threads)
         machine = {"cpu": machine_name(), "cores": args.cores, "model": model.name}
         print(f"{machine['cpu']}, cores {args.cores}, {model.name}")

@@ -3,7 +3,6 @@
 import json
 import os
 import time
-from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -59,12 +58,11 @@ def test_the_fastest_export_is_measured(tmp_path, monkeypatch):
         "load_runtime",
         lambda path, threads: loaded.append(path.name) or Slower(path),
     )
-    args = Namespace(model_path=Path("a.h5"))
-    assert bench_video.fastest_export(args, tmp_path, 1) == Path("int8.xml")
+    assert bench_video.fastest_export(Path("a.h5"), tmp_path, 1) == Path("int8.xml")
     assert loaded == ["float.xml", "int8.xml"]
     rows[1:] = []
     with pytest.raises(UserError, match="no runtime is installed"):
-        bench_video.fastest_export(args, tmp_path, 1)
+        bench_video.fastest_export(Path("a.h5"), tmp_path, 1)
 
 
 def test_cores_that_are_not_there_are_named():
