@@ -17,7 +17,7 @@ from deploy.formats import require
 QUANTISABLE = ("openvino", "onnx", "litert")
 # LGPS's first convolutions stay in float32: with them in int8, the masks differ most
 # (docs/deployment.md, "int8").
-FLOAT_CONVOLUTIONS = {"openvino": 2, "onnx": 4}
+FLOAT_CONVOLUTIONS = 4
 
 
 def write_int8(
@@ -44,6 +44,7 @@ def write_int8(
 
 def _openvino(model: keras.Model, path: Path, frames: np.ndarray) -> None:
     nncf, openvino = require("nncf"), require("openvino")
+    ranges = require("nncf.quantization.range_estimator").RangeEstimatorParametersSet
     float_path = path.with_name(f"float_{path.name}")
     write_model(model, float_path, "openvino")
     network = openvino.Core().read_model(float_path)
@@ -53,7 +54,7 @@ def _openvino(model: keras.Model, path: Path, frames: np.ndarray) -> None:
             node.get_friendly_name()
             for node in network.get_ordered_ops()
             if node.get_type_name() in ("Convolution", "GroupConvolution")
-        ][: FLOAT_CONVOLUTIONS["openvino"]]
+        ][:FLOAT_CONVOLUTIONS]
         # Its only matrix products enlarge the finished map.
         options["ignored_scope"] = nncf.IgnoredScope(names=first, types=["MatMul"])
     else:
@@ -64,10 +65,11 @@ def _openvino(model: keras.Model, path: Path, frames: np.ndarray) -> None:
             nncf.Dataset(frames, lambda frame: frame[None]),
             subset_size=len(frames),
             preset=nncf.QuantizationPreset.MIXED,
-            # Weights of 7 bits: processors with AVX2 or AVX-512 and without VNNI add
-            # two products in 16 bits, which 8-bit weights overflow.
             advanced_parameters=nncf.AdvancedQuantizationParameters(
-                overflow_fix=nncf.OverflowFix.ENABLE
+                # Weights of 7 bits: processors with AVX2 or AVX-512 and without VNNI
+                # add two products in 16 bits, which 8-bit weights overflow.
+                overflow_fix=nncf.OverflowFix.ENABLE,
+                activations_range_estimator_params=ranges.MINMAX,
             ),
             **options,
         )
@@ -96,7 +98,7 @@ def _onnx(model: keras.Model, path: Path, frames: np.ndarray) -> None:
         )
         nodes = onnx.load(float_path).graph.node
         convolutions = [node.name for node in nodes if node.op_type == "Conv"]
-        first = FLOAT_CONVOLUTIONS["onnx"] if model.name == "lgps" else 0
+        first = FLOAT_CONVOLUTIONS if model.name == "lgps" else 0
         tools.quantize_static(
             float_path,
             path,
