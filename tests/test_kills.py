@@ -187,19 +187,18 @@ def finish(process: subprocess.Popen, folder: Path) -> None:
     assert code == 0, folder.with_suffix(".log").read_text()
 
 
-def run_whole(command: Command, folder: Path) -> tuple[float, float]:
-    """Runs a command undisturbed.
-
-    Returns:
-        The seconds after which it has begun to write, and those it took.
-    """
-    began = time.monotonic()
-    process = start(command, folder)
+def wait_until_it_writes(process: subprocess.Popen, folder: Path) -> None:
     while process.poll() is None and not (folder.is_dir() and any(folder.iterdir())):
-        time.sleep(0.01)
-    writes = time.monotonic() - began
+        time.sleep(0.002)
+
+
+def run_whole(command: Command, folder: Path) -> float:
+    """Runs a command undisturbed; the seconds from its first file to its end."""
+    process = start(command, folder)
+    wait_until_it_writes(process, folder)
+    began = time.monotonic()
     finish(process, folder)
-    return writes, time.monotonic() - began
+    return time.monotonic() - began
 
 
 @pytest.fixture(scope="module")
@@ -256,18 +255,17 @@ def make_command(name: str, work: Path) -> Command:
 )
 def test_killed_at_random_moments(name, work, tmp_path):
     command = make_command(name, work)
-    writes, ends = run_whole(command, tmp_path / "whole")
+    seconds = run_whole(command, tmp_path / "whole")
     expected = command.result(tmp_path / "whole")
     kills = 0
     for attempt in itertools.count():
         folder = tmp_path / f"killed_{attempt}"
-        moment = random.uniform(0.8 * writes, ends)
         process = start(command, folder)
-        began = time.monotonic()
+        wait_until_it_writes(process, folder)
+        began, moment = time.monotonic(), random.uniform(0, seconds)
         try:
             process.wait(moment)
-            ends = time.monotonic() - began  # it was faster this time
-            writes = min(writes, ends)
+            seconds = time.monotonic() - began  # it was faster this time
             continue
         except subprocess.TimeoutExpired:
             process.kill()
@@ -275,7 +273,7 @@ def test_killed_at_random_moments(name, work, tmp_path):
         kills += 1
         left = dict(written_files(folder)) if folder.is_dir() else {}
         torn = {name: why for name, file in left.items() if (why := problem_with(file))}
-        print(f"\n{name}, killed at {moment:.2f} of {ends:.2f} s: {len(left)} files")
+        print(f"\n{name}, killed at {moment:.2f} of {seconds:.2f} s: {len(left)} files")
         assert not torn, f"killed after {moment:.2f} s"
         finish(start(command, folder, command.again(folder)), folder)
         assert_same(command.result(folder), expected)
