@@ -27,14 +27,12 @@ from cli.files import write_json
 from cli.ranges import AT_LEAST_ONE, number
 from data.demo import draw_frame
 from deploy.predict import predict
-from deploy.recording import import_pyav
-from deploy.runtimes import Runtime, load_runtime
+from deploy.runtimes import Runtime
 from deploy.segment import FrameSegmenter
 from deploy.sources import open_source
-from deploy.threads import leave_cores_to_stages
 from models.shipped import add_model_path
-from tools.bench import add_cores, progress, use_cores
-from tools.bench_video import SEED, SIZES, fastest_export
+from tools.bench import add_cores, progress
+from tools.bench_video import SEED, SIZES, prepare_runtime, size_name
 
 WAYS = {"table": "none", "overlay video": "heatmap"}  # → `overlay` of `predict`
 MOMENTS = 30  # different frames, sent in turn
@@ -156,32 +154,21 @@ def print_table(rows: list[Row]) -> None:
     """Prints the figures."""
     print("size       way            frames/s  dropped   age p50    p95  largest, ms")
     for row in rows:
-        name = f"{row.size[1]}x{row.size[0]}"
         ages = "".join(f"{age:8.1f}" for age in row.age_ms)
         figures = f"{row.frames_per_second:9.1f}{row.dropped:9.0%}{ages}"
-        print(f"{name:10} {row.way:14}{figures}")
+        print(f"{size_name(row.size):10} {row.way:14}{figures}")
 
 
 @sigterm_as_interrupt()
 def main(args: argparse.Namespace) -> None:
     """Exports where needed, serves, predicts and prints."""
-    use_cores(args.cores)
-    from deploy.card import machine_name
-
-    import_pyav()
-    leave_cores_to_stages()
-    threads = max(1, len(args.cores) - 1)  # as Predict.py chooses them
     with tempfile.TemporaryDirectory() as folder:
-        model = args.model_path
-        if model.suffix == ".h5":
-            model = fastest_export(args.model_path, Path(folder), threads)
-        runtime = load_runtime(model, threads)
-        machine = {"cpu": machine_name(), "cores": args.cores, "model": model.name}
-        print(f"{machine['cpu']}, cores {args.cores}, {model.name}, {args.fps} fps")
+        runtime, machine = prepare_runtime(args, Path(folder))
+        print(f"streams of {args.fps} frames/s, {args.seconds} s each")
         rows = []
         for size in SIZES:
             for way in WAYS:
-                progress(f"{size[1]}x{size[0]}, {way}")
+                progress(f"{size_name(size)}, {way}")
                 rows.append(measure(runtime, size, way, args.fps, args.seconds))
     if args.json:
         content = {"machine": machine, "fps": args.fps}

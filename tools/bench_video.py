@@ -133,6 +133,34 @@ def fastest_export(model_path: Path, folder: Path, threads: int) -> Path:
     return min(files, key=milliseconds.__getitem__)
 
 
+def prepare_runtime(args: argparse.Namespace, folder: Path) -> tuple[Runtime, dict]:
+    """Loads the model to measure as Predict.py would, on the cores asked for.
+
+    Args:
+        args: `cores`, and `model_path`, of which a checkpoint is exported.
+        folder: gets the exports.
+
+    Returns:
+        The model, and what it runs on: `cpu`, `cores`, and the `model`'s name.
+
+    Raises:
+        UserError: a core or a runtime is not there, or PyAV is not installed.
+    """
+    use_cores(args.cores)
+    from deploy.card import machine_name
+
+    import_pyav()
+    leave_cores_to_stages()
+    threads = max(1, len(args.cores) - 1)  # as Predict.py chooses them
+    model = args.model_path
+    if model.suffix == ".h5":
+        model = fastest_export(model, folder, threads)
+    runtime = load_runtime(model, threads)
+    machine = {"cpu": machine_name(), "cores": args.cores, "model": model.name}
+    print(f"{machine['cpu']}, cores {args.cores}, {model.name}")
+    return runtime, machine
+
+
 def measure(runtime: Runtime, film: Path, folder: Path, rounds: int) -> Row:
     """Measures all figures of one film."""
     per_second = {way: [] for way in WAYS}
@@ -205,38 +233,30 @@ def print_table(rows: list[Row], cores: int) -> None:
         for way in WAYS:
             limit = 1e3 * cores / row.cpu_ms[way]
             values += [row.frames_per_second[way], row.cpu_ms[way], limit]
-        print(f"{_name(row.size):10}" + "".join(f"{value:15.1f}" for value in values))
+        print(
+            f"{size_name(row.size):10}" + "".join(f"{value:15.1f}" for value in values)
+        )
     print(f"limit: frames/s at which {cores} cores are busy all the time\n")
     print(f"{'CPU ms':10}" + "".join(f"{stage:>12}" for stage in STAGES))
     for row in rows:
         values = "".join(f"{row.stage_ms[stage]:12.2f}" for stage in STAGES)
-        print(f"{_name(row.size):10}{values}")
+        print(f"{size_name(row.size):10}{values}")
 
 
-def _name(size: tuple[int, int]) -> str:
+def size_name(size: tuple[int, int]) -> str:
+    """Names a size `(H, W)` as films are named, `640x480`."""
     return f"{size[1]}x{size[0]}"
 
 
 @sigterm_as_interrupt()
 def main(args: argparse.Namespace) -> None:
     """Exports where needed, draws, measures and prints."""
-    use_cores(args.cores)
-    from deploy.card import machine_name
-
-    import_pyav()
-    leave_cores_to_stages()
-    threads = max(1, len(args.cores) - 1)  # as Predict.py chooses them
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model = args.model_path
-        if model.suffix == ".h5":
-            model = fastest_export(args.model_path, folder, threads)
-        runtime = load_runtime(model, threads)
-        machine = {"cpu": machine_name(), "cores": args.cores, "model": model.name}
-        print(f"{machine['cpu']}, cores {args.cores}, {model.name}")
+        runtime, machine = prepare_runtime(args, folder)
         rows = []
         for size in SIZES:
-            film = folder / f"{_name(size)}.mp4"
+            film = folder / f"{size_name(size)}.mp4"
             progress(f"drawing {film.name}")
             draw_film(film, size, args.frames)
             rows.append(measure(runtime, film, folder, args.rounds))
