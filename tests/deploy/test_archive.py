@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import signal
 from pathlib import Path
 
 import cv2
@@ -36,6 +37,14 @@ def archive(tmp_path):
     for name, first in (("a", 0), ("b", 10), ("c", 20)):
         write_video(folder / f"{name}.avi", first)
     return folder
+
+
+@pytest.fixture
+def ctrl_c_interrupts():
+    """What a shell starts in the background ignores Ctrl-C, the tests too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def write_video(path, first):
@@ -108,6 +117,7 @@ def test_damaged_video_does_not_stop_the_others(archive, model, tmp_path, capsys
     )
 
 
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 def test_resume_does_what_is_missing(archive, model, tmp_path, detector, monkeypatch):
     """Ctrl-C in the second video, then on: the first is not predicted again."""
     assert run(archive, model, tmp_path / "whole") == 0
@@ -116,7 +126,7 @@ def test_resume_does_what_is_missing(archive, model, tmp_path, detector, monkeyp
     def interrupted(frames):
         calls.append(frames)
         if len(calls) == FRAMES + 5:
-            os.kill(os.getpid(), 2)
+            os.kill(os.getpid(), signal.SIGINT)
         return segment(frames)
 
     out = tmp_path / "out"
