@@ -91,8 +91,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--threads",
         type=number(int, AT_LEAST_ONE),
-        help="of the model; default: all cores but one, which reads, draws and writes;"
-        " on a cluster 1, so that each core predicts a source",
+        help="of the network: of files, as many frames are computed at once; of cameras"
+        " and streams, all work on the newest frame. Default: all cores, and all but"
+        " one for cameras and streams; on a cluster 1, so that each core predicts a"
+        " source",
     )
     parser.add_argument(
         "--resume",
@@ -145,6 +147,7 @@ def predict_many(args: argparse.Namespace, sources: list[str]) -> int:
     """Predicts the sources, or the one of `--source` where none are listed."""
     from deploy.archive import one_by_one, predict_all
     from deploy.jobs import Options, make_job, make_jobs, source_name
+    from deploy.runtimes import available_cores
     from deploy.sources import is_live
 
     if args.show:
@@ -158,7 +161,7 @@ def predict_many(args: argparse.Namespace, sources: list[str]) -> int:
     )
     options = Options(
         model=runnable_model(args).absolute(),
-        threads=args.threads or (1 if args.cluster else default_threads()),
+        threads=args.threads or (1 if args.cluster else available_cores()),
         threshold=args.threshold,
         smooth=args.smooth,
         hold=args.hold or (1, 1),
@@ -198,16 +201,10 @@ def runnable_model(args: argparse.Namespace) -> Path:
     return args.model_path
 
 
-def default_threads() -> int:
-    """All cores but one, which reads, draws and writes."""
-    from deploy.runtimes import available_cores
-
-    return max(1, available_cores() - 1)
-
-
 def predict_one(args: argparse.Namespace) -> int:
     """Predicts one source, which may be shown meanwhile."""
     from deploy.predict import has_display, predict
+    from deploy.runtimes import available_cores
     from deploy.segmenter import load_segmenter
     from deploy.sources import open_source
 
@@ -216,14 +213,18 @@ def predict_one(args: argparse.Namespace) -> int:
     show = args.show and has_display()
     if args.show and not show:
         print("no display here; --show is ignored")
+    # A live frame is drawn and written on the core that is left.
+    cores = available_cores()
+    threads = args.threads or (max(1, cores - 1) if source.is_live else cores)
     segmenter = load_segmenter(
         runnable_model(args),
         args.threshold,
         args.smooth,
         source.is_video,
-        args.threads or default_threads(),
+        threads,
         args.view,
         verify=not args.unverified,
+        at_once=1 if source.is_live else threads,
     )
     out_dir = args.out_dir or RESULTS / source.name
     summary = predict(

@@ -150,8 +150,10 @@ def load_model(options: Options) -> Runtime:
     import_pyav()
     if replace(options).model_sha256 != options.model_sha256:
         raise UserError(f"{options.model} is not the model that the run began with")
-    model, threads, verify = options.model, options.threads, options.verify
-    return load_segmenter(model, threads=threads, verify=verify).runtime
+    threads = options.threads
+    return load_segmenter(
+        options.model, threads=threads, verify=options.verify, at_once=threads
+    ).runtime
 
 
 def _join(job: Job, parts: list[Job], rows: dict[Job, Row], options: Options) -> Row:

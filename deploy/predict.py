@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from cli.command import sigterm_as_interrupt
 from cli.files import make_folder
+from cli.parallel import map_in_order
 from data.images import silent_codecs
 from deploy.draw import draw_overlay
 from deploy.recording import PictureWriter, VideoWriter
@@ -234,17 +235,22 @@ def predict(
 def _file_results(
     source: Source, segmenter: FrameSegmenter, draw: Stage
 ) -> Iterator[Result]:
-    """Every frame, each step in a thread of its own, for the most frames a second."""
+    """Every frame, each step in a thread of its own, for the most frames a second.
+
+    The network computes as many frames at once as its runtime was loaded for.
+    """
     prepared = ahead(_prepare(source, segmenter))
-    return ahead(draw(ahead(_infer(prepared, segmenter))))
+    infer = partial(_infer, segmenter=segmenter)
+    return ahead(draw(map_in_order(infer, prepared, segmenter.runtime.at_once)))
 
 
 def _live_results(
     source: Source, segmenter: FrameSegmenter, draw: Stage
 ) -> Iterator[Result]:
     """The newest frames, with none waiting between the steps, for the least delay."""
-    probabilities = _infer(_prepare(source, segmenter), segmenter)
-    return draw(ahead(probabilities, depth=0))
+    prepared = _prepare(source, segmenter)
+    inferred = (_infer(result, segmenter) for result in prepared)
+    return draw(ahead(inferred, depth=0))
 
 
 def _prepare(frames: Iterable[Frame], segmenter: FrameSegmenter) -> Iterator[Result]:
@@ -255,12 +261,11 @@ def _prepare(frames: Iterable[Frame], segmenter: FrameSegmenter) -> Iterator[Res
         yield Result(frame, {"decode": frame.decode_ms, "model": spent}, prepared)
 
 
-def _infer(results: Iterable[Result], segmenter: FrameSegmenter) -> Iterator[Result]:
-    for result in results:
-        start = time.perf_counter()
-        result.probability = segmenter.infer(result.prepared)
-        result.milliseconds["model"] += ms_since(start)
-        yield result
+def _infer(result: Result, segmenter: FrameSegmenter) -> Result:
+    start = time.perf_counter()
+    result.probability = segmenter.infer(result.prepared)
+    result.milliseconds["model"] += ms_since(start)
+    return result
 
 
 def _draw(

@@ -8,7 +8,10 @@ LiteRT, and a folder is a TensorFlow SavedModel.
 """
 
 import os
+import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +25,44 @@ from deploy.formats import require
 FREE_SIZE = (256, 256)  # taken where a model leaves its size open: as published
 
 
+@dataclass(frozen=True)
+class RuntimeOptions:
+    """How a model is run; `load_runtime` explains each."""
+
+    threads: int
+    at_once: int
+    exact: bool
+    verify: bool
+
+    @property
+    def threads_each(self) -> int:
+        """Threads of one frame."""
+        return max(1, self.threads // self.at_once)
+
+
+class PerThread(threading.local):
+    """Holds what every thread that asks for it needs for itself.
+
+    Args:
+        make: makes it.
+    """
+
+    def __init__(self, make: Callable[[], Any]):
+        self.value = make()
+
+
 class Runtime(ABC):
     """A loaded model: one frame in, one probability map out.
 
+    Any thread may call it; `at_once` of them do not wait for one another.
+
     Attributes:
         image_size: (H, W) of the frames it takes, in pixels.
+        at_once: the frames that it was loaded to compute at the same time.
     """
 
     image_size: tuple[int, int]
+    at_once: int = 1
 
     @abstractmethod
     def run(self, frames: np.ndarray) -> np.ndarray:
@@ -50,14 +83,14 @@ class Runtime(ABC):
 class KerasRuntime(Runtime):
     """A checkpoint in TensorFlow, rewritten for inference and compiled."""
 
-    def __init__(self, path: Path, threads: int, exact: bool, verify: bool):
+    def __init__(self, path: Path, options: RuntimeOptions):
         import tensorflow as tf
 
         from models.checkpoints import load_checkpoint
         from models.inference import build_rgb_model
 
-        tensorflow_threads(threads)
-        checkpoint = load_checkpoint(path, verify=verify)
+        tensorflow_threads(options)
+        checkpoint = load_checkpoint(path, verify=options.verify)
         self.image_size = checkpoint.image_size
         model = build_rgb_model(checkpoint, batch_size=1, dtype="uint8")
         self._run = tf.function(model, reduce_retracing=True)
@@ -69,10 +102,10 @@ class KerasRuntime(Runtime):
 class SavedModelRuntime(Runtime):
     """A SavedModel in TensorFlow."""
 
-    def __init__(self, path: Path, threads: int, exact: bool, verify: bool):
+    def __init__(self, path: Path, options: RuntimeOptions):
         import tensorflow as tf
 
-        tensorflow_threads(threads)
+        tensorflow_threads(options)
         self._model = tf.saved_model.load(str(path))  # holds the variables
         shape = self._model.serve.input_signature[0].shape
         self.image_size = _fixed_size(shape[1:3].as_list())
@@ -82,36 +115,36 @@ class SavedModelRuntime(Runtime):
 
 
 class OpenVINORuntime(Runtime):
-    """An OpenVINO model on the CPU, set up for low latency."""
+    """An OpenVINO model on the CPU."""
 
-    def __init__(self, path: Path, threads: int, exact: bool, verify: bool):
+    def __init__(self, path: Path, options: RuntimeOptions):
         openvino = require("openvino")
-        options: dict[str, Any] = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": threads,
+        settings: dict[str, Any] = {
+            "NUM_STREAMS": options.at_once,
+            "INFERENCE_NUM_THREADS": options.threads_each * options.at_once,
         }
-        if exact:
-            options["INFERENCE_PRECISION_HINT"] = "f32"
+        if options.exact:
+            settings["INFERENCE_PRECISION_HINT"] = "f32"
         model = openvino.Core().read_model(path)
         shape = model.input(0).partial_shape
         sides = [d.get_length() if d.is_static else None for d in list(shape)[1:3]]
         self.image_size = _fixed_size(sides)
-        compiled = openvino.Core().compile_model(model, "CPU", options)
-        self._request = compiled.create_infer_request()
+        compiled = openvino.Core().compile_model(model, "CPU", settings)
+        self._request = PerThread(compiled.create_infer_request)
 
     def run(self, frames: np.ndarray) -> np.ndarray:
-        return self._request.infer([frames])[0].copy()
+        return self._request.value.infer([frames])[0].copy()
 
 
 class ONNXRuntime(Runtime):
     """An ONNX model in ONNX Runtime on the CPU."""
 
-    def __init__(self, path: Path, threads: int, exact: bool, verify: bool):
+    def __init__(self, path: Path, options: RuntimeOptions):
         onnxruntime = require("onnxruntime")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = options.threads_each
         self._session = onnxruntime.InferenceSession(
-            path, options, providers=["CPUExecutionProvider"]
+            path, settings, providers=["CPUExecutionProvider"]
         )
         (model_input,) = self._session.get_inputs()
         self._name = model_input.name
@@ -124,19 +157,26 @@ class ONNXRuntime(Runtime):
 class LiteRTRuntime(Runtime):
     """A LiteRT (TensorFlow Lite) model on the CPU."""
 
-    def __init__(self, path: Path, threads: int, exact: bool, verify: bool):
+    def __init__(self, path: Path, options: RuntimeOptions):
         litert = require("ai_edge_litert.interpreter")
-        self._interpreter = litert.Interpreter(str(path), num_threads=threads)
-        (self._input,) = self._interpreter.get_input_details()
-        (self._output,) = self._interpreter.get_output_details()
+
+        def load():
+            threads = options.threads_each
+            interpreter = litert.Interpreter(str(path), num_threads=threads)
+            with silent_codecs():  # it announces its delegate
+                interpreter.allocate_tensors()
+            return interpreter
+
+        self._interpreter = PerThread(load)
+        (self._input,) = self._interpreter.value.get_input_details()
+        (self._output,) = self._interpreter.value.get_output_details()
         self.image_size = _fixed_size(self._input["shape"][1:3])
-        with silent_codecs():  # it announces its delegate
-            self._interpreter.allocate_tensors()
 
     def run(self, frames: np.ndarray) -> np.ndarray:
-        self._interpreter.set_tensor(self._input["index"], frames)
-        self._interpreter.invoke()
-        return self._interpreter.get_tensor(self._output["index"])
+        interpreter = self._interpreter.value
+        interpreter.set_tensor(self._input["index"], frames)
+        interpreter.invoke()
+        return interpreter.get_tensor(self._output["index"])
 
 
 RUNTIMES = {
@@ -153,6 +193,7 @@ def load_runtime(
     threads: int | None = None,
     exact: bool = True,
     verify: bool = True,
+    at_once: int = 1,
 ) -> Runtime:
     """Loads a checkpoint or an exported model, and runs it once.
 
@@ -163,6 +204,9 @@ def load_runtime(
             takes bfloat16 where the CPU has units for it: faster, not the same.
         verify: refuse a checkpoint or export that has changed since it was scored or
             exported, where its SHA-256 was recorded.
+        at_once: frames that threads of the caller will compute at the same time. They
+            share `threads`; with as many frames as threads, the most are computed in a
+            second, and each takes longest.
 
     Raises:
         UserError: the file is missing, no such model, has changed, or its runtime is
@@ -177,11 +221,12 @@ def load_runtime(
         raise UserError(
             f"{path} is no model; expected .h5, .xml, .onnx, .tflite or a SavedModel"
         )
-    threads = threads or available_cores()
+    options = RuntimeOptions(threads or available_cores(), at_once, exact, verify)
     if verify and suffix != ".h5":
         check_against_card(path)
     try:
-        runtime = RUNTIMES[suffix](path, threads, exact, verify)
+        runtime = RUNTIMES[suffix](path, options)
+        runtime.at_once = at_once
         result = runtime.run(np.zeros((1, *runtime.image_size, 3), np.uint8))
         if result.dtype.kind != "f" or result.shape != (1, *runtime.image_size, 1):
             raise UserError(
@@ -203,13 +248,13 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def tensorflow_threads(threads: int) -> None:
+def tensorflow_threads(options: RuntimeOptions) -> None:
     """Sets TensorFlow's threads, if it has not started yet."""
     import tensorflow as tf
 
     try:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
+        tf.config.threading.set_intra_op_parallelism_threads(options.threads)
+        tf.config.threading.set_inter_op_parallelism_threads(options.at_once)
     except RuntimeError:  # already started with other threads
         pass
 

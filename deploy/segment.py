@@ -149,8 +149,8 @@ class FrameSegmenter:
     def __call__(self, frame: np.ndarray) -> Finding:
         """Segments a frame `(H, W, 3)` uint8 RGB of any size.
 
-        The three steps may run in threads of their own, each seeing the frames in
-        order.
+        The three steps may run in threads of their own. `prepare` and `finish` must
+        see the frames in order; `infer` may compute several at once.
         """
         prepared = self.prepare(frame)
         return self.finish(prepared, self.infer(prepared))
@@ -168,11 +168,8 @@ class FrameSegmenter:
         return Prepared(small, size, area, view, grey)
 
     def infer(self, prepared: Prepared) -> np.ndarray:
-        """Probabilities `(h, w)` at the network's size, smoothed over time."""
-        probability = self.runtime(prepared.small)
-        if self.smooth:
-            probability = self._smoothed(probability, prepared.thumbnail)
-        return probability
+        """Probabilities `(h, w)` at the network's size, not smoothed yet."""
+        return self.runtime(prepared.small)
 
     def enlarge(self, prepared: Prepared, probability: np.ndarray) -> np.ndarray:
         """Brings probabilities `(h, w)` to the frame's own size, `(H, W)`."""
@@ -186,7 +183,12 @@ class FrameSegmenter:
         return full
 
     def finish(self, prepared: Prepared, probability: np.ndarray) -> Finding:
-        """Turns probabilities `(h, w)` into the finding at the frame's own size."""
+        """Turns probabilities `(h, w)` into the finding at the frame's own size.
+
+        With `smooth`, they are averaged with those of the frames before.
+        """
+        if self.smooth:
+            probability = self._smoothed(probability, prepared.thumbnail)
         full = self.enlarge(prepared, probability)
         return find_polyps(full, self.threshold, prepared.area)
 

@@ -69,6 +69,7 @@ def load_segmenter(
     threads: int | None = None,
     view: str = DEFAULT_VIEW,
     verify: bool = True,
+    at_once: int = 1,
 ) -> Segmenter:
     """Loads a trained network.
 
@@ -84,6 +85,7 @@ def load_segmenter(
         view: `"whole"`: the network sees whole frames; `"cropped"`: the part of each
             within the scope's black surround.
         verify: refuse a file that has changed since it was scored or exported.
+        at_once: as in `load_runtime`.
 
     Raises:
         UserError: the file is missing, no model, or its runtime is not installed.
@@ -91,5 +93,5 @@ def load_segmenter(
     path = model_path(str(model))
     if path.suffix == ".h5" or path.is_dir():
         import_tensorflow()
-    runtime = load_runtime(path, threads, verify=verify)
+    runtime = load_runtime(path, threads, verify=verify, at_once=at_once)
     return Segmenter(runtime, threshold, smooth, is_video, view)

@@ -163,7 +163,7 @@ def print_table(rows: list[Row]) -> None:
 def main(args: argparse.Namespace) -> None:
     """Exports where needed, serves, predicts and prints."""
     with tempfile.TemporaryDirectory() as folder:
-        runtime, machine = prepare_runtime(args, Path(folder))
+        runtime, machine = prepare_runtime(args, Path(folder), is_live=True)
         print(f"streams of {args.fps} frames/s, {args.seconds} s each")
         rows = []
         for size in SIZES:

@@ -133,12 +133,15 @@ def fastest_export(model_path: Path, folder: Path, threads: int) -> Path:
     return min(files, key=milliseconds.__getitem__)
 
 
-def prepare_runtime(args: argparse.Namespace, folder: Path) -> tuple[Runtime, dict]:
+def prepare_runtime(
+    args: argparse.Namespace, folder: Path, is_live: bool
+) -> tuple[Runtime, dict]:
     """Loads the model to measure as Predict.py would, on the cores asked for.
 
     Args:
         args: `cores`, and `model_path`, of which a checkpoint is exported.
         folder: gets the exports.
+        is_live: whether for cameras and streams, or for files.
 
     Returns:
         The model, and what it runs on: `cpu`, `cores`, and the `model`'s name.
@@ -151,11 +154,13 @@ def prepare_runtime(args: argparse.Namespace, folder: Path) -> tuple[Runtime, di
 
     import_pyav()
     leave_cores_to_stages()
-    threads = max(1, len(args.cores) - 1)  # as Predict.py chooses them
+    threads = len(args.cores)
     model = args.model_path
     if model.suffix == ".h5":
         model = fastest_export(model, folder, threads)
-    runtime = load_runtime(model, threads)
+    # As Predict.py loads it, for files or for live sources.
+    at_once, threads = (1, max(1, threads - 1)) if is_live else (threads, threads)
+    runtime = load_runtime(model, threads, at_once=at_once)
     machine = {"cpu": machine_name(), "cores": args.cores, "model": model.name}
     print(f"{machine['cpu']}, cores {args.cores}, {model.name}")
     return runtime, machine
@@ -253,7 +258,7 @@ def main(args: argparse.Namespace) -> None:
     """Exports where needed, draws, measures and prints."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        runtime, machine = prepare_runtime(args, folder)
+        runtime, machine = prepare_runtime(args, folder, is_live=False)
         rows = []
         for size in SIZES:
             film = folder / f"{size_name(size)}.mp4"

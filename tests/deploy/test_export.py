@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -66,6 +67,19 @@ def check_export(checkpoint, path, file_format, *options):
     found = load_runtime(path)(frame)
     assert found.dtype == np.float32 and found.shape == SIZE
     np.testing.assert_allclose(found, expected, atol=1e-4)
+    check_frames_at_once(path)
+
+
+def check_frames_at_once(path):
+    """Four threads with two frames at once give each the map of one alone."""
+    frames = [demo.draw_frame(seed, SIZE)[0] for seed in range(12)]
+    one_by_one = load_runtime(path, threads=1)
+    at_once = load_runtime(path, threads=2, at_once=2)
+    assert (one_by_one.at_once, at_once.at_once) == (1, 2)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(at_once, frames))
+    for one, expected in zip(found, map(one_by_one, frames), strict=True):
+        np.testing.assert_allclose(one, expected, atol=1e-5)
 
 
 def test_openvino_and_its_card(checkpoint, tmp_path):
