@@ -19,14 +19,15 @@ test: .venv/installed-dev
 test-all: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not gpu"
 
-# The shipped weights' run, from arrays prepared with --split pranet (README). It began
-# with ENCODER_WEIGHTS=mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_160_no_top.h5
-# of Keras; imagenet downloads the 224 release. When interrupted: train.py --resume
-# --name best.
+# The shipped weights' run, from arrays prepared with --split pranet --image_size 352
+# (docs/training.md). It began with
+# ENCODER_WEIGHTS=mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_160_no_top.h5 of
+# Keras; imagenet downloads the 224 release. When interrupted: train.py --resume --name
+# best.
 ENCODER_WEIGHTS ?= imagenet
 train-best: .venv/installed
-	$(BIN)/python train.py --recipe best --name best --train_on_validation \
-		--data_path data/Kvasir-SEG data/CVC-ClinicDB --encoder_weights $(ENCODER_WEIGHTS)
+	$(BIN)/python train.py --recipe best --name best --encoder_weights $(ENCODER_WEIGHTS) \
+		--data_path data/Kvasir-SEG data/CVC-ClinicDB
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -49,6 +49,11 @@ class Validation:
     ece: float | None = None
     ece_calibrated: float | None = None
 
+    def names_of(self, dataset: str) -> set[str]:
+        """Names of the images that are of a dataset."""
+        names = (name.partition("/") for name, *_ in self.per_image)
+        return {image for source, _, image in names if source == dataset}
+
 
 class RunFolder:
     """A run's folder, whether or not it is there yet.

@@ -22,6 +22,7 @@ from evaluation.report.tables import (
 from evaluation.report.video_tables import video_metrics, video_tables
 from evaluation.scoring import SetScores
 from evaluation.video.scoring import VideoScores
+from models.run_folder import RunFolder
 from models.shipped import SHIPPED_WEIGHTS
 
 METRICS_FILE = "metrics.json"
@@ -101,11 +102,16 @@ def write_metrics(
 def trained_names(maps: MapSource, case_set: CaseSet) -> frozenset[str]:
     """Names the cases of the set that the shipped weights were trained on.
 
-    It holds for their exports too; of other models nothing is known.
+    It holds for their exports too; of other models nothing is known. Images that were
+    held back for validation are not among them.
     """
-    if Path(maps.checkpoint).resolve() not in SHIPPED_WEIGHTS.values():
+    checkpoint = Path(maps.checkpoint).resolve()
+    if checkpoint not in SHIPPED_WEIGHTS.values():
         return frozenset()
-    return frozenset(pranet_training_names(case_set.name)).intersection(case_set.names)
+    validation = RunFolder.of_checkpoint(checkpoint).read_validation()
+    held_back = set() if validation.trained_on else validation.names_of(case_set.name)
+    names = frozenset(pranet_training_names(case_set.name)) - held_back
+    return names.intersection(case_set.names)
 
 
 def training_note(maps: MapSource, case_set: CaseSet) -> str:

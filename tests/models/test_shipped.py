@@ -16,11 +16,11 @@ from models.run_folder import RunFolder
 from models.shipped import SHIPPED_WEIGHTS
 
 PATH = SHIPPED_WEIGHTS["lgps"]
-SHA256 = "329db4f5ef4600995f2a4aa1119e77436da8b0066df594cd64bbec22df8be101"
+SHA256 = "7bff5563116331d12f2b86323d838b15257e662c1d2072db21700f7fbdd1b5cf"
 # Mean probability of each of four drawn frames, as the shipped network gave them.
-MEANS = [0.0443, 0.0382, 0.1226, 0.0393]
+MEANS = [0.0212, 0.0456, 0.1222, 0.0403]
 # meanDice of protocol pranet at the original size, on PraNet's test lists.
-MEAN_DICE = {"Kvasir-SEG": 0.8855, "CVC-ClinicDB": 0.8834}
+MEAN_DICE = {"Kvasir-SEG": 0.8952, "CVC-ClinicDB": 0.8764}
 ROOT = Path(__file__).resolve().parents[2]
 
 
