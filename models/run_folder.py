@@ -49,10 +49,10 @@ class Validation:
     ece: float | None = None
     ece_calibrated: float | None = None
 
-    def names_of(self, dataset: str) -> set[str]:
-        """Names of the images that are of a dataset."""
-        names = (name.partition("/") for name, *_ in self.per_image)
-        return {image for source, _, image in names if source == dataset}
+    @property
+    def image_names(self) -> set[str]:
+        """Names of the images, without their dataset's."""
+        return {name.rpartition("/")[2] for name, *_ in self.per_image}
 
 
 class RunFolder:
