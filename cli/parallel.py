@@ -41,7 +41,7 @@ def map_in_order(
                 error = raised
                 break
             running.append(pool.submit(work, value))
-            if len(running) >= 4 * workers:
+            if len(running) > workers:
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()

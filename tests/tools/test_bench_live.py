@@ -11,7 +11,7 @@ from tools import bench_live, bench_video
 
 def test_ages_are_measured_and_written(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(os, "sched_setaffinity", lambda *_: None)
-    monkeypatch.setattr(bench_video, "load_runtime", lambda *_: GreenDetector())
+    monkeypatch.setattr(bench_video, "load_runtime", lambda *_, **__: GreenDetector())
     monkeypatch.setattr(bench_live, "SIZES", ((96, 128),))
     arguments = ["--model_path", "best.xml", "--seconds", "1", "--fps", "20"]
     arguments += ["--json", str(tmp_path / "b.json"), "--cores", "0"]

@@ -16,7 +16,7 @@ from tools.bench_rows import Row
 
 def test_all_figures_are_measured_and_written(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(os, "sched_setaffinity", lambda *_: None)
-    monkeypatch.setattr(bench_video, "load_runtime", lambda *_: GreenDetector())
+    monkeypatch.setattr(bench_video, "load_runtime", lambda *_, **__: GreenDetector())
     monkeypatch.setattr(bench_video, "SIZES", ((96, 128),))
     arguments = ["--model_path", "best.xml", "--frames", "24", "--rounds", "1"]
     arguments += ["--json", str(tmp_path / "b.json"), "--cores", "0"]
