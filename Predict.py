@@ -147,7 +147,6 @@ def predict_many(args: argparse.Namespace, sources: list[str]) -> int:
     """Predicts the sources, or the one of `--source` where none are listed."""
     from deploy.archive import one_by_one, predict_all
     from deploy.jobs import Options, make_job, make_jobs, source_name
-    from deploy.runtimes import available_cores
     from deploy.sources import is_live
 
     if args.show:
@@ -161,7 +160,7 @@ def predict_many(args: argparse.Namespace, sources: list[str]) -> int:
     )
     options = Options(
         model=runnable_model(args).absolute(),
-        threads=args.threads or (1 if args.cluster else available_cores()),
+        threads=args.threads or (1 if args.cluster else None),
         threshold=args.threshold,
         smooth=args.smooth,
         hold=args.hold or (1, 1),
@@ -204,7 +203,7 @@ def runnable_model(args: argparse.Namespace) -> Path:
 def predict_one(args: argparse.Namespace) -> int:
     """Predicts one source, which may be shown meanwhile."""
     from deploy.predict import has_display, predict
-    from deploy.runtimes import available_cores
+    from deploy.runtimes import threads_and_frames
     from deploy.segmenter import load_segmenter
     from deploy.sources import open_source
 
@@ -213,9 +212,7 @@ def predict_one(args: argparse.Namespace) -> int:
     show = args.show and has_display()
     if args.show and not show:
         print("no display here; --show is ignored")
-    # A live frame is drawn and written on the core that is left.
-    cores = available_cores()
-    threads = args.threads or (max(1, cores - 1) if source.is_live else cores)
+    threads, at_once = threads_and_frames(source.is_live, args.threads)
     segmenter = load_segmenter(
         runnable_model(args),
         args.threshold,
@@ -224,7 +221,7 @@ def predict_one(args: argparse.Namespace) -> int:
         threads,
         args.view,
         verify=not args.unverified,
-        at_once=1 if source.is_live else threads,
+        at_once=at_once,
     )
     out_dir = args.out_dir or RESULTS / source.name
     summary = predict(

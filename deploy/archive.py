@@ -19,8 +19,9 @@ from data.images import silent_codecs
 from deploy.jobs import PARTS, Job, Options, Row
 from deploy.predict import Bar, predict
 from deploy.recording import import_pyav
-from deploy.runtimes import Runtime
+from deploy.runtimes import Runtime, threads_and_frames
 from deploy.segmenter import Segmenter, load_segmenter
+from deploy.sources import is_live
 
 Runner = Callable[[list[Job], Options, Bar], Iterator[tuple[Job, Row]]]
 
@@ -106,7 +107,7 @@ def run_job(job: Job, options: Options, bar: Bar) -> Row:
     Raises:
         UserError: the model cannot be loaded.
     """
-    runtime = load_model(options)
+    runtime = load_model(options, is_live(job.address))
     row = Row(job.source)
     try:
         files_hash = job.files_hash()
@@ -140,9 +141,13 @@ def run_job(job: Job, options: Options, bar: Bar) -> Row:
     return row
 
 
-@lru_cache(maxsize=1)  # a process predicts many sources with one model
-def load_model(options: Options) -> Runtime:
+@lru_cache(maxsize=2)  # a process predicts many sources with one model
+def load_model(options: Options, live: bool) -> Runtime:
     """Loads the model, and checks that what else predicting needs is installed.
+
+    Args:
+        options: name it.
+        live: whether for cameras and streams.
 
     Raises:
         UserError: it cannot be loaded, or is another one than where the run began.
@@ -150,9 +155,9 @@ def load_model(options: Options) -> Runtime:
     import_pyav()
     if replace(options).model_sha256 != options.model_sha256:
         raise UserError(f"{options.model} is not the model that the run began with")
-    threads = options.threads
+    threads, at_once = threads_and_frames(live, options.threads)
     return load_segmenter(
-        options.model, threads=threads, verify=options.verify, at_once=threads
+        options.model, threads=threads, verify=options.verify, at_once=at_once
     ).runtime
 
 

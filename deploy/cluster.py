@@ -17,6 +17,7 @@ from deploy.archive import load_model, run_job
 from deploy.jobs import Job, Options, Row
 from deploy.predict import Bar
 from deploy.runtimes import available_cores
+from deploy.sources import is_live
 from deploy.threads import leave_cores_to_stages
 
 INSTALL_COMMAND = "pip install -r requirements-cluster.txt"
@@ -186,7 +187,7 @@ def _run(job: Job, options: Options, counter, number: int) -> Row:
     """The Ray task: runs on a worker, in the main thread of its process."""
     leave_cores_to_stages()
     try:
-        load_model(options)
+        load_model(options, is_live(job.address))
     except UserError as error:
         raise UserError(f"{socket.gethostname()}: {error}") from None
     try:

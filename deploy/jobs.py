@@ -34,12 +34,13 @@ class Options:
 
     Attributes:
         model: the file or folder of the model.
-        threads: of the model, for each source that is predicted at a time.
+        threads: of the model, for each source that is predicted at a time; None, and
+            not on a cluster: as `threads_and_frames` chooses.
         verify: refuse a model that has changed since it was scored or exported.
     """
 
     model: Path
-    threads: int
+    threads: int | None
     threshold: float = 0.5
     smooth: float = 0.0
     hold: tuple[int, int] = (1, 1)

@@ -120,9 +120,11 @@ class OpenVINORuntime(Runtime):
     def __init__(self, path: Path, options: RuntimeOptions):
         openvino = require("openvino")
         settings: dict[str, Any] = {
-            "NUM_STREAMS": options.at_once,
+            "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": options.threads_each * options.at_once,
         }
+        if options.at_once > 1:
+            settings["NUM_STREAMS"] = options.at_once
         if options.exact:
             settings["INFERENCE_PRECISION_HINT"] = "f32"
         model = openvino.Core().read_model(path)
@@ -246,6 +248,22 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):  # Linux
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def threads_and_frames(is_live: bool, threads: int | None = None) -> tuple[int, int]:
+    """How `Predict.py` loads a model: `threads` and `at_once` of `load_runtime`.
+
+    Of files, each thread computes another frame. Of live sources all work on the newest
+    one, which is drawn and written on a core that is left.
+
+    Args:
+        is_live: whether for cameras and streams.
+        threads: CPU threads; default: all cores, or all but one for live sources.
+    """
+    if is_live:
+        return threads or max(1, available_cores() - 1), 1
+    threads = threads or available_cores()
+    return threads, threads
 
 
 def tensorflow_threads(options: RuntimeOptions) -> None:

@@ -33,7 +33,7 @@ from deploy.draw import draw_overlay
 from deploy.formats import INSTALL_COMMAND
 from deploy.predict import predict
 from deploy.recording import VideoWriter, import_pyav
-from deploy.runtimes import Runtime, load_runtime
+from deploy.runtimes import Runtime, load_runtime, threads_and_frames
 from deploy.segment import FrameSegmenter
 from deploy.sources import open_source
 from deploy.threads import leave_cores_to_stages
@@ -154,12 +154,10 @@ def prepare_runtime(
 
     import_pyav()
     leave_cores_to_stages()
-    threads = len(args.cores)
+    threads, at_once = threads_and_frames(is_live)
     model = args.model_path
     if model.suffix == ".h5":
-        model = fastest_export(model, folder, threads)
-    # As Predict.py loads it, for files or for live sources.
-    at_once, threads = (1, max(1, threads - 1)) if is_live else (threads, threads)
+        model = fastest_export(model, folder, threads // at_once)
     runtime = load_runtime(model, threads, at_once=at_once)
     machine = {"cpu": machine_name(), "cores": args.cores, "model": model.name}
     print(f"{machine['cpu']}, cores {args.cores}, {model.name}")

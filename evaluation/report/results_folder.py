@@ -109,9 +109,9 @@ def trained_names(maps: MapSource, case_set: CaseSet) -> frozenset[str]:
     if checkpoint not in SHIPPED_WEIGHTS.values():
         return frozenset()
     validation = RunFolder.of_checkpoint(checkpoint).read_validation()
-    held_back = set() if validation.trained_on else validation.image_names
-    # The two training lists share no name.
-    names = frozenset(pranet_training_names(case_set.name)) - held_back
+    names = frozenset(pranet_training_names(case_set.name))
+    if validation and not validation.trained_on:
+        names -= validation.image_names  # the two training lists share no name
     return names.intersection(case_set.names)
 
 

@@ -21,7 +21,7 @@ from deploy.gate import (
     measure_parity,
 )
 from deploy.metadata import describe_use
-from deploy.runtimes import load_runtime
+from deploy.runtimes import load_runtime, threads_and_frames
 from evaluation.views import DEFAULT_VIEW
 from models import build_model
 from models.checkpoints import load_checkpoint, save_checkpoint
@@ -80,6 +80,14 @@ def check_frames_at_once(path):
         found = list(pool.map(at_once, frames))
     for one, expected in zip(found, map(one_by_one, frames), strict=True):
         np.testing.assert_allclose(one, expected, atol=1e-5)
+
+
+def test_files_share_the_threads_and_the_newest_live_frame_has_them_all(monkeypatch):
+    monkeypatch.setattr(runtimes, "available_cores", lambda: 4)
+    assert threads_and_frames(is_live=False) == (4, 4)
+    assert threads_and_frames(is_live=True) == (3, 1)
+    assert threads_and_frames(is_live=False, threads=2) == (2, 2)
+    assert threads_and_frames(is_live=True, threads=2) == (2, 1)
 
 
 def test_openvino_and_its_card(checkpoint, tmp_path):
