@@ -8,6 +8,7 @@ from models import build_model
 from models.batch_normalization import fuse_batch_normalisation
 from models.discriminator import build_discriminator
 from models.lgps import DECODER_BLOCKS
+from training.consistency import TwoViews
 from training.deep_supervision import DecoderHeads
 from training.gan import LGPSGAN
 from training.optimizer import make_optimizer
@@ -91,7 +92,10 @@ def build_trainer(
         )
         optimizers["discriminator_optimizer"] = make_optimizer(options, steps_per_epoch)
     else:
-        trainer = SegmentationTrainer(network, heads, options.binarised_val_loss)
+        views = None
+        if options.consistency:
+            views = TwoViews(options.consistency, options.seed)
+        trainer = SegmentationTrainer(network, heads, options.binarised_val_loss, views)
     trainer.compile(loss=LOSSES[options.loss](), **optimizers)
     trainer.build()
     return trainer

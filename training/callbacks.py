@@ -3,6 +3,8 @@
 import csv
 import math
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import cv2
@@ -55,12 +57,15 @@ class BestCheckpoints(keras.callbacks.Callback):
         run: the run's folder.
         monitor: name of the value; `val_loss` goes down, scores go up; `last` takes
             every epoch for the best so far.
+        logit_scale: what the logits of the saved network are multiplied by; the one
+            that is trained stays as it is.
     """
 
-    def __init__(self, run: RunFolder, monitor: str):
+    def __init__(self, run: RunFolder, monitor: str, logit_scale: float = 1.0):
         super().__init__()
         self.run = run
         self.monitor = monitor
+        self.logit_scale = logit_scale
         self.best: float | None = None
         self.best_epoch: int | None = None
 
@@ -75,7 +80,8 @@ class BestCheckpoints(keras.callbacks.Callback):
             return
         self.best, self.best_epoch = value, epoch
         checkpoint = self.run.epoch_checkpoint(epoch + 1, logs["val_loss"])
-        save_checkpoint(self.model.network, checkpoint)
+        with scaled_logits(self.model.network, self.logit_scale):
+            save_checkpoint(self.model.network, checkpoint)
         self.run.validation.unlink(missing_ok=True)  # it is of the one before
         with replacing(self.run.best) as partial:
             shutil.copyfile(checkpoint, partial)
@@ -86,6 +92,21 @@ class BestCheckpoints(keras.callbacks.Callback):
         if self.monitor == "last" or not math.isfinite(self.best):
             return True
         return value < self.best if self.monitor == "val_loss" else value > self.best
+
+
+@contextmanager
+def scaled_logits(network: keras.Model, factor: float) -> Iterator[None]:
+    """Multiplies the logits of an LGPS network, for as long as the context lasts."""
+    if factor == 1:
+        yield
+        return
+    last = network.get_layer("probability")
+    weights = last.get_weights()
+    last.set_weights([factor * values for values in weights])
+    try:
+        yield
+    finally:
+        last.set_weights(weights)
 
 
 class StopOnNaN(keras.callbacks.Callback):

@@ -306,6 +306,22 @@ class TrainingOptions:
     )
 
     # One model's only.
+    consistency: float = option(
+        0.0,
+        "weight of the difference between the maps of two views of each image, which "
+        "the network sees both (twice the work a step); 0: one view",
+        float,
+        allowed=NOT_NEGATIVE,
+        model="lgps",
+    )
+    logit_scale: float = option(
+        1.0,
+        "the saved network's logits are multiplied by it: above 1, its maps are "
+        "sharper, and the same when cut at 0.5",
+        float,
+        allowed=Range(above=0),
+        model="lgps",
+    )
     use_se: bool = option(True, "without squeeze-and-excitation", model="lgps")
     deep_supervision: bool = option(
         False,
@@ -364,6 +380,10 @@ class TrainingOptions:
             (
                 self.train_on_validation and bool(self.val_data_path),
                 "--train_on_validation is not for sets of --val_data_path",
+            ),
+            (
+                self.consistency > 0 and self.uses_discriminator,
+                "--consistency needs --no_discriminator",
             ),
             (
                 self.clipvalue > 0 and self.clipnorm > 0,

@@ -47,11 +47,13 @@ PUBLISHED = {
 BEST = {
     "lgps": {
         "stages": (
-            Stage(42, ((128, 30.0), (160, 40.0), (192, 30.0))),
-            Stage(28, ((192, 40.0), (256, 60.0))),
-            Stage(30, ((256, 1.0),), "mild"),
+            Stage(30, ((128, 30.0), (160, 40.0), (192, 30.0))),
+            Stage(14, ((192, 40.0), (256, 60.0))),
+            Stage(10, ((256, 1.0),), "mild"),
         ),
-        "epochs": 100,
+        "epochs": 54,
+        "batch_size": 8,  # two views of each
+        "consistency": 1.0,
         "learning_rate": 1e-3,
         "beta_1": 0.9,
         "weight_decay": 1e-2,
@@ -59,10 +61,11 @@ BEST = {
         "clipnorm": 5.0,
         "schedule": "cosine",
         "warmup_epochs": 2,
-        "min_learning_rate": 1e-5,
-        "ema": 0.997,
+        "min_learning_rate": 2e-4,
+        "ema": 0.999,
         "loss": "structure_dice",
         "deep_supervision": True,
+        "logit_scale": 3.0,
         "monitor": "last",
         "augmentation": "halfway",
         "use_discriminator": False,

@@ -173,7 +173,7 @@ def make_callbacks(
         The callbacks, and the one among them that keeps the run's state.
     """
     callbacks = training_callbacks(options)
-    checkpoints = BestCheckpoints(run, options.monitor)
+    checkpoints = BestCheckpoints(run, options.monitor, options.logit_scale)
     log = RunLog(run, callbacks[:], checkpoints, writes_files)
     if writes_files:
         places = np.linspace(0, len(val_samples) - 1, PICTURED_SAMPLES).astype(int)

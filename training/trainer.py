@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from training.consistency import TwoViews
 from training.deep_supervision import DecoderHeads
 from training.metrics import segmentation_metrics
 
@@ -18,6 +19,7 @@ class SegmentationTrainer(keras.Model):
         heads: outputs of the decoder's stages, trained beside the network's own.
         binarised_val_loss: take the validation loss of predictions cut at 0.5, as
             the published LGPS code does, instead of the probabilities.
+        views: trains on two views of each image; None: on the image alone.
     """
 
     def __init__(
@@ -25,11 +27,13 @@ class SegmentationTrainer(keras.Model):
         network: keras.Model,
         heads: DecoderHeads | None = None,
         binarised_val_loss: bool = False,
+        views: TwoViews | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.network = network
         self.heads = heads
+        self.views = views
         self.binarised_val_loss = binarised_val_loss
         self.loss_metric = keras.metrics.Mean(name="loss")
         self.scores = segmentation_metrics()
@@ -63,8 +67,13 @@ class SegmentationTrainer(keras.Model):
 
     def train_step(self, data):
         images, masks = data
+        step = ops.convert_to_tensor(self.optimizer.iterations)
+        if self.views:
+            images, masks = self.views.add_second(images, masks, step)
         with tf.GradientTape() as tape:
             predictions, loss = self._forward(images, masks)
+            if self.views:
+                loss += self.views.loss(predictions, step)
             scaled = self.optimizer.scale_loss(share_of_replica(loss))
         variables = self.trained_variables
         self.optimizer.apply(tape.gradient(scaled, variables), variables)

@@ -7,7 +7,9 @@ import tensorflow as tf
 
 from losses import dice_per_image_loss
 from models.checkpoints import load_checkpoint, save_checkpoint
+from models.run_folder import RunFolder
 from training.build import build_trainer
+from training.callbacks import BestCheckpoints
 from training.recipes import new_options
 
 SIDES = (32, 48)
@@ -53,6 +55,19 @@ def test_a_network_called_at_another_size_computes_what_one_built_for_it_does():
     other.set_weights(network.get_weights())
     images, _ = _batch(48)
     np.testing.assert_allclose(network(images), other(images), atol=1e-6)
+
+
+def test_the_saved_network_s_logits_are_scaled_and_the_trained_one_s_not(tmp_path):
+    trainer = _trainer()
+    images, _ = _batch(64)
+    before = trainer.network(images).numpy()
+    checkpoints = BestCheckpoints(RunFolder(tmp_path), "last", logit_scale=3.0)
+    checkpoints.set_model(trainer)
+    checkpoints.on_epoch_end(0, {"val_loss": 1.0, "val_dice": 0.5})
+    saved = load_checkpoint(tmp_path / "best.h5").model(images).numpy()
+    logits, sharper = (np.log(p / (1 - p)) for p in (before, saved))
+    np.testing.assert_allclose(sharper, 3 * logits, rtol=1e-3, atol=1e-4)
+    np.testing.assert_array_equal(trainer.network(images), before)
 
 
 def test_heads_learn_and_are_not_saved(tmp_path):

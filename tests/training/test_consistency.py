@@ -1,0 +1,80 @@
+"""Two views of each image: they lie on each other, and their maps are compared."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cli.command import UserError
+from training.build import build_trainer
+from training.consistency import TwoViews, move, move_back, recolour
+from training.recipes import new_options
+
+RNG = np.random.default_rng(4)
+SQUARE = RNG.uniform(-1, 1, (2, 32, 32, 3)).astype("float32")
+WIDE = RNG.uniform(-1, 1, (2, 16, 32, 3)).astype("float32")
+
+
+@pytest.mark.parametrize("images, turns", [(SQUARE, 7), (WIDE, 3)])
+def test_each_turn_is_another_one_and_is_undone(images, turns):
+    moved = [move(tf.constant(images), tf.constant(n)) for n in range(1, turns + 1)]
+    views = {images.tobytes(), *(image.numpy().tobytes() for image in moved)}
+    assert len(views) == turns + 1
+    for number, image in enumerate(moved, 1):
+        back = move_back(image, tf.constant(number))
+        np.testing.assert_array_equal(back, images)
+
+
+@pytest.mark.parametrize("images", [SQUARE, WIDE])
+def test_image_and_mask_of_the_second_view_stay_aligned(images):
+    masks = (images[..., :1] > 0).astype("float32")
+    views = TwoViews(1.0, seed=3)
+    seen = set()
+    for step in range(12):
+        moved = views.add_second(images, masks, tf.constant(step))[1].numpy()
+        np.testing.assert_array_equal(moved[:2], masks)
+        seen.add(moved[2:].tobytes())
+        # A network that follows the turn gives maps that do not differ.
+        loss = views.loss(tf.constant(moved), tf.constant(step))
+        assert float(loss) == pytest.approx(0, abs=1e-6)
+    assert len(seen) > 2
+
+
+def test_maps_that_differ_cost():
+    masks = np.zeros((4, 16, 16, 1), "float32")
+    masks[:2, :8] = 1  # the first views' maps; those of the second are empty
+    loss = TwoViews(2.0, seed=0).loss(tf.constant(masks), tf.constant(5))
+    assert float(loss) == pytest.approx(2 * (1 - 1 / (8 * 16 + 1)), rel=1e-5)
+
+
+def test_colours_change_within_the_range_and_repeat():
+    one, again, other = (
+        recolour(tf.constant(SQUARE), tf.constant([7, step])).numpy()
+        for step in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(one, again)
+    assert np.abs(one - other).mean() > 0.01
+    assert np.abs(one).max() <= 1
+    # Each image of the batch has colours of its own.
+    means = (one - SQUARE).mean((1, 2))
+    assert np.abs(means[0] - means[1]).max() > 0.01
+
+
+def test_a_step_sees_both_views_and_repeats():
+    def losses():
+        given = {"data_path": ["x"], "use_discriminator": False, "consistency": 1.0}
+        tf.keras.utils.set_random_seed(2)
+        trainer = build_trainer(new_options(given), (32, 32))
+        seen = []
+        forward = trainer._forward
+        trainer._forward = lambda x, y: seen.append(x.shape) or forward(x, y)
+        masks = (SQUARE[..., :1] > 0).astype("float32")
+        steps = [trainer.train_step((SQUARE, masks))["loss"] for _ in range(2)]
+        assert seen == [(4, 32, 32, 3)] * 2
+        return [float(loss) for loss in steps]
+
+    assert losses() == pytest.approx(losses(), rel=1e-4)
+
+
+def test_it_is_not_for_the_gan():
+    with pytest.raises(UserError, match="--no_discriminator"):
+        new_options({"data_path": ["x"], "consistency": 1.0})

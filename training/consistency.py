@@ -1,0 +1,139 @@
+"""Trains on two views of each image, whose maps should be the same.
+
+The second view is the image mirrored or turned, in other colours. A map that changes
+with them is wrong in one of the two, also where the mask leaves open which, such as on
+images of another hospital (consistency training: Sajjadi et al., 2016).
+"""
+
+from functools import partial
+
+import tensorflow as tf
+
+SMOOTH = 1.0
+CHANNEL_GAIN = 0.15  # largest change of each colour channel's factor around 1
+GAIN = 0.2  # of all channels together
+SHIFT = 0.15  # of all channels together, of the range -1 to 1
+TURNS = 7  # the square's mirrors and turns but the identity: three bits, not all 0
+
+
+class TwoViews:
+    """Makes the second view of a batch and compares the two maps.
+
+    What is drawn is a function of seed and step, so that a resumed run sees what an
+    uninterrupted one would.
+
+    Args:
+        weight: of the comparison in the loss.
+        seed: of the run.
+    """
+
+    def __init__(self, weight: float, seed: int):
+        self.weight = weight
+        self.seed = seed
+
+    def add_second(
+        self, images: tf.Tensor, masks: tf.Tensor, step: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Appends the second views to a batch.
+
+        Args:
+            images: `(B, H, W, 3)` in [-1, 1].
+            masks: `(B, H, W, 1)`.
+            step: the number of the training step.
+
+        Returns:
+            `(2 B, H, W, 3)` images and `(2 B, H, W, 1)` masks, the first views first.
+        """
+        turn = self._turn(images, step)
+        second = recolour(move(images, turn), self._seeds(step))
+        return (
+            tf.concat([images, second], axis=0),
+            tf.concat([masks, move(masks, turn)], axis=0),
+        )
+
+    def loss(self, maps: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        """How much the maps of the two views differ, weighted.
+
+        Formula:
+            `weight · mean over images of 1 - (2·Σab + 1) / (Σa² + Σb² + 1)`, where b is
+            the second view's map, moved back
+
+        Args:
+            maps: `(2 B, H, W, 1)` probabilities of the views of `add_second`.
+            step: as given there.
+
+        Returns:
+            Scalar.
+        """
+        first, second = tf.split(tf.cast(maps, tf.float32), 2)
+        second = move_back(second, self._turn(maps, step))
+        axes = (1, 2, 3)
+        overlap = 2 * tf.reduce_sum(first * second, axes)
+        total = tf.reduce_sum(first**2 + second**2, axes)
+        return self.weight * tf.reduce_mean(1 - (overlap + SMOOTH) / (total + SMOOTH))
+
+    def _turn(self, images: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        """One of 1 to 7 for the whole batch; 1 to 3, the mirrors, if not square."""
+        last = TURNS if images.shape[1] == images.shape[2] else 3
+        return tf.random.stateless_uniform(
+            (), self._seeds(step), 1, last + 1, dtype=tf.int32
+        )
+
+    def _seeds(self, step: tf.Tensor) -> tf.Tensor:
+        return tf.stack([tf.constant(self.seed, tf.int64), tf.cast(step, tf.int64)])
+
+
+def move(images: tf.Tensor, turn: tf.Tensor) -> tf.Tensor:
+    """Mirrors and transposes a batch.
+
+    Args:
+        images: `(B, H, W, C)`.
+        turn: 1 to 7: the sum of 1 (mirrored left-right), 2 (upside down) and 4
+            (transposed after that, square images alone).
+    """
+    return _switch(_move, images, turn)
+
+
+def move_back(images: tf.Tensor, turn: tf.Tensor) -> tf.Tensor:
+    """Undoes `move`."""
+    return _switch(_move_back, images, turn)
+
+
+def recolour(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Changes each image's white balance, contrast and brightness at random.
+
+    Args:
+        images: `(B, H, W, 3)` in [-1, 1].
+        seed: `(2,)` integers.
+
+    Returns:
+        The same shape, in [-1, 1].
+    """
+    count = tf.shape(images)[0]
+    draws = tf.random.stateless_uniform((count, 1, 1, 5), seed, -1.0, 1.0)
+    gain = (1 + CHANNEL_GAIN * draws[..., :3]) * (1 + GAIN * draws[..., 3:4])
+    shift = SHIFT * draws[..., 4:]
+    return tf.clip_by_value((images + 1) * gain + shift - 1, -1.0, 1.0)
+
+
+def _switch(function, images, turn):
+    square = images.shape[1] == images.shape[2]
+    turns = range(1, 1 + (TURNS if square else 3))
+    branches = [partial(function, images, number) for number in turns]
+    moved = tf.switch_case(turn - 1, branches)
+    moved.set_shape(images.shape)
+    return moved
+
+
+def _move(images, turn: int):
+    mirrored = tf.reverse(images, _axes(turn))
+    return tf.transpose(mirrored, (0, 2, 1, 3)) if turn & 4 else mirrored
+
+
+def _move_back(images, turn: int):
+    upright = tf.transpose(images, (0, 2, 1, 3)) if turn & 4 else images
+    return tf.reverse(upright, _axes(turn))
+
+
+def _axes(turn: int) -> list[int]:
+    return [axis for axis, bit in ((2, 1), (1, 2)) if turn & bit]
