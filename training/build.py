@@ -80,6 +80,9 @@ def build_trainer(
     heads = None
     if options.model == "lgps" and options.deep_supervision:
         heads = DecoderHeads(network, SUPERVISED_BLOCKS)
+    views = None
+    if options.consistency:
+        views = TwoViews(options.consistency, options.seed)
     optimizers = {"optimizer": make_optimizer(options, steps_per_epoch, averaged=True)}
     if options.uses_discriminator:
         trainer = LGPSGAN(
@@ -89,12 +92,10 @@ def build_trainer(
             from_logits=options.crf == "meanfield",
             heads=heads,
             binarised_val_loss=options.binarised_val_loss,
+            views=views,
         )
         optimizers["discriminator_optimizer"] = make_optimizer(options, steps_per_epoch)
     else:
-        views = None
-        if options.consistency:
-            views = TwoViews(options.consistency, options.seed)
         trainer = SegmentationTrainer(network, heads, options.binarised_val_loss, views)
     trainer.compile(loss=LOSSES[options.loss](), **optimizers)
     trainer.build()

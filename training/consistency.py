@@ -7,6 +7,7 @@ images of another hospital (consistency training: Sajjadi et al., 2016).
 
 from functools import partial
 
+import keras
 import tensorflow as tf
 
 SMOOTH = 1.0
@@ -32,7 +33,7 @@ class TwoViews:
         self.seed = seed
 
     def add_second(
-        self, images: tf.Tensor, masks: tf.Tensor, step: tf.Tensor
+        self, images: tf.Tensor, masks: tf.Tensor, step: tf.Tensor | keras.Variable
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Appends the second views to a batch.
 
@@ -51,7 +52,7 @@ class TwoViews:
             tf.concat([masks, move(masks, turn)], axis=0),
         )
 
-    def loss(self, maps: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+    def loss(self, maps: tf.Tensor, step: tf.Tensor | keras.Variable) -> tf.Tensor:
         """How much the maps of the two views differ, weighted.
 
         Formula:
@@ -72,15 +73,16 @@ class TwoViews:
         total = tf.reduce_sum(first**2 + second**2, axes)
         return self.weight * tf.reduce_mean(1 - (overlap + SMOOTH) / (total + SMOOTH))
 
-    def _turn(self, images: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+    def _turn(self, images: tf.Tensor, step: tf.Tensor | keras.Variable) -> tf.Tensor:
         """One of 1 to 7 for the whole batch; 1 to 3, the mirrors, if not square."""
         last = TURNS if images.shape[1] == images.shape[2] else 3
         return tf.random.stateless_uniform(
             (), self._seeds(step), 1, last + 1, dtype=tf.int32
         )
 
-    def _seeds(self, step: tf.Tensor) -> tf.Tensor:
-        return tf.stack([tf.constant(self.seed, tf.int64), tf.cast(step, tf.int64)])
+    def _seeds(self, step: tf.Tensor | keras.Variable) -> tf.Tensor:
+        step = tf.cast(keras.ops.convert_to_tensor(step), tf.int64)
+        return tf.stack([tf.constant(self.seed, tf.int64), step])
 
 
 def move(images: tf.Tensor, turn: tf.Tensor) -> tf.Tensor:

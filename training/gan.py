@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from losses import adversarial_loss, discriminator_loss
+from training.consistency import TwoViews
 from training.deep_supervision import DecoderHeads
 from training.trainer import SegmentationTrainer, share_of_replica
 
@@ -20,7 +21,7 @@ class LGPSGAN(SegmentationTrainer):
         discriminator: `[images, masks]` → `(B, h, w, 1)`, of `build_discriminator`.
         adversarial_weight: of the adversarial term in the generator's loss.
         from_logits: whether the discriminator gives logits (mean-field ConvCRF).
-        heads, binarised_val_loss: as in `SegmentationTrainer`.
+        heads, binarised_val_loss, views: as in `SegmentationTrainer`.
     """
 
     def __init__(
@@ -31,9 +32,10 @@ class LGPSGAN(SegmentationTrainer):
         from_logits: bool = False,
         heads: DecoderHeads | None = None,
         binarised_val_loss: bool = False,
+        views: TwoViews | None = None,
         **kwargs,
     ):
-        super().__init__(generator, heads, binarised_val_loss, **kwargs)
+        super().__init__(generator, heads, binarised_val_loss, views, **kwargs)
         self.discriminator = discriminator
         self.adversarial_weight = adversarial_weight
         self.from_logits = from_logits
@@ -65,7 +67,7 @@ class LGPSGAN(SegmentationTrainer):
         return [*super().metrics, self.discriminator_metric]
 
     def train_step(self, data):
-        images, masks = data
+        images, masks = self._seen(*data)
         with tf.GradientTape() as generator_tape, tf.GradientTape() as judge_tape:
             predictions, loss = self._forward(images, masks)
             real = self.discriminator([images, masks], training=True)

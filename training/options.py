@@ -382,10 +382,6 @@ class TrainingOptions:
                 "--train_on_validation is not for sets of --val_data_path",
             ),
             (
-                self.consistency > 0 and self.uses_discriminator,
-                "--consistency needs --no_discriminator",
-            ),
-            (
                 self.clipvalue > 0 and self.clipnorm > 0,
                 "--clipnorm takes the place of --clipvalue; give --clipvalue 0 too",
             ),

@@ -47,11 +47,11 @@ PUBLISHED = {
 BEST = {
     "lgps": {
         "stages": (
-            Stage(30, ((128, 30.0), (160, 40.0), (192, 30.0))),
-            Stage(14, ((192, 40.0), (256, 60.0))),
+            Stage(28, ((128, 30.0), (160, 40.0), (192, 30.0))),
+            Stage(12, ((192, 40.0), (256, 60.0))),
             Stage(10, ((256, 1.0),), "mild"),
         ),
-        "epochs": 54,
+        "epochs": 50,
         "batch_size": 8,  # two views of each
         "consistency": 1.0,
         "learning_rate": 1e-3,

@@ -66,14 +66,9 @@ class SegmentationTrainer(keras.Model):
         return self.network(images, training=training)
 
     def train_step(self, data):
-        images, masks = data
-        step = ops.convert_to_tensor(self.optimizer.iterations)
-        if self.views:
-            images, masks = self.views.add_second(images, masks, step)
+        images, masks = self._seen(*data)
         with tf.GradientTape() as tape:
             predictions, loss = self._forward(images, masks)
-            if self.views:
-                loss += self.views.loss(predictions, step)
             scaled = self.optimizer.scale_loss(share_of_replica(loss))
         variables = self.trained_variables
         self.optimizer.apply(tape.gradient(scaled, variables), variables)
@@ -122,15 +117,23 @@ class SegmentationTrainer(keras.Model):
 
         self.train_function = train_function
 
+    def _seen(self, images, masks) -> tuple[tf.Tensor, tf.Tensor]:
+        """What a step trains on: the batch, and the second view of its images."""
+        if self.views is None:
+            return images, masks
+        return self.views.add_second(images, masks, self.optimizer.iterations)
+
     def _forward(self, images, masks) -> tuple[tf.Tensor, tf.Tensor]:
-        """Predictions in training mode, and their loss with that of the heads."""
+        """Predictions in training mode, and all of their loss."""
         if self.heads is None:
             predictions = self.network(images, training=True)
-            return predictions, self.loss(masks, predictions)
-        predictions, *maps = self.heads(images, training=True)
-        return predictions, self.loss(masks, predictions) + self.heads.loss_of(
-            masks, maps
-        )
+            loss = self.loss(masks, predictions)
+        else:
+            predictions, *maps = self.heads(images, training=True)
+            loss = self.loss(masks, predictions) + self.heads.loss_of(masks, maps)
+        if self.views is not None:
+            loss += self.views.loss(predictions, self.optimizer.iterations)
+        return predictions, loss
 
     def _update_metrics(self, masks, predictions, loss) -> None:
         self.loss_metric.update_state(loss, sample_weight=ops.shape(masks)[0])
