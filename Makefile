@@ -26,8 +26,8 @@ test-all: .venv/installed-dev
 # best.
 ENCODER_WEIGHTS ?= imagenet
 train-best: .venv/installed
-	$(BIN)/python train.py --recipe best --name best --encoder_weights $(ENCODER_WEIGHTS) \
-		--data_path data/Kvasir-SEG data/CVC-ClinicDB
+	$(BIN)/python train.py --recipe best --train_on_validation --name best \
+		--encoder_weights $(ENCODER_WEIGHTS) --data_path data/Kvasir-SEG data/CVC-ClinicDB
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -8,7 +8,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_expit, logit
 
 BINS = 15
-LOGITS = np.linspace(-12, 12, 481)  # beyond, a probability is as good as 0 or 1
+LOGITS = np.linspace(-24, 24, 961)  # a float32 beyond is 0 or 1
 TEMPERATURES = 0.1, 20.0  # between which one is looked for
 
 
@@ -77,7 +77,7 @@ def logit_counts(truth: np.ndarray, probability: np.ndarray) -> np.ndarray:
         probability: of the same shape, in [0, 1].
 
     Returns:
-        `(481, 2)` float64: other pixels and polyp pixels at each of `LOGITS`; to be
+        `(961, 2)` float64: other pixels and polyp pixels at each of `LOGITS`; to be
         added up over images.
     """
     with np.errstate(divide="ignore"):
@@ -101,7 +101,7 @@ def fit_temperature(counts: np.ndarray) -> float:
         `argmin over T of -Σ over pixels log p_T(truth)`, `p_T = sigmoid(logit(p) / T)`
 
     Args:
-        counts: `(481, 2)` of validation images; see `logit_counts`.
+        counts: `(961, 2)` of validation images; see `logit_counts`.
 
     Returns:
         T in [0.1, 20]; above 1 where the probabilities are too sure.
@@ -120,7 +120,7 @@ def sums_at_temperature(counts: np.ndarray, temperature: float) -> np.ndarray:
     """The sums of `calibration_sums` after division of the logits by a temperature.
 
     Args:
-        counts: `(481, 2)`; see `logit_counts`.
+        counts: `(961, 2)`; see `logit_counts`.
         temperature: above 0.
     """
     probability = expit(LOGITS / temperature)

@@ -49,9 +49,9 @@ BEST = {
         "stages": (
             Stage(28, ((128, 30.0), (160, 40.0), (192, 30.0))),
             Stage(12, ((192, 40.0), (256, 60.0))),
-            Stage(10, ((256, 1.0),), "mild"),
+            Stage(6, ((256, 1.0),), "mild"),
         ),
-        "epochs": 50,
+        "epochs": 46,
         "batch_size": 8,  # two views of each
         "consistency": 1.0,
         "learning_rate": 1e-3,

@@ -49,7 +49,7 @@ def test_the_best_recipe_is_lgps_s_and_gives_way_to_flags():
     assert best.schedule == "cosine" and best.ema == 0.5
     assert best.epochs == sum(stage.epochs for stage in best.stages)
     # Two views of each image in an epoch, of as many images as elsewhere in a step.
-    assert best.consistency and 2 * best.batch_size == 16 and 2 * best.epochs >= 100
+    assert best.consistency and 2 * best.batch_size == 16 and 2 * best.epochs >= 90
     assert new_options(_given("--demo", "--recipe", "best")).stages == ()
     with pytest.raises(UserError, match="no --recipe best for --model pvtseg"):
         new_options(_given("--model", "pvtseg", "--recipe", "best"))
