@@ -5,8 +5,6 @@ with them is wrong in one of the two, also where the mask leaves open which, suc
 images of another hospital (consistency training: Sajjadi et al., 2016).
 """
 
-from functools import partial
-
 import keras
 import tensorflow as tf
 
@@ -15,6 +13,7 @@ CHANNEL_GAIN = 0.15  # largest change of each colour channel's factor around 1
 GAIN = 0.2  # of all channels together
 SHIFT = 0.15  # of all channels together, of the range -1 to 1
 TURNS = 7  # the square's mirrors and turns but the identity: three bits, not all 0
+MIRRORS = 3  # those that need no square
 
 
 class TwoViews:
@@ -75,7 +74,7 @@ class TwoViews:
 
     def _turn(self, images: tf.Tensor, step: tf.Tensor | keras.Variable) -> tf.Tensor:
         """One of 1 to 7 for the whole batch; 1 to 3, the mirrors, if not square."""
-        last = TURNS if images.shape[1] == images.shape[2] else 3
+        last = TURNS if _is_square(images) else MIRRORS
         return tf.random.stateless_uniform(
             (), self._seeds(step), 1, last + 1, dtype=tf.int32
         )
@@ -93,12 +92,12 @@ def move(images: tf.Tensor, turn: tf.Tensor) -> tf.Tensor:
         turn: 1 to 7: the sum of 1 (mirrored left-right), 2 (upside down) and 4
             (transposed after that, square images alone).
     """
-    return _switch(_move, images, turn)
+    return _transpose(_mirror(images, turn), turn)
 
 
 def move_back(images: tf.Tensor, turn: tf.Tensor) -> tf.Tensor:
     """Undoes `move`."""
-    return _switch(_move_back, images, turn)
+    return _mirror(_transpose(images, turn), turn)
 
 
 def recolour(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -118,24 +117,17 @@ def recolour(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return tf.clip_by_value((images + 1) * gain + shift - 1, -1.0, 1.0)
 
 
-def _switch(function, images, turn):
-    square = images.shape[1] == images.shape[2]
-    turns = range(1, 1 + (TURNS if square else 3))
-    branches = [partial(function, images, number) for number in turns]
-    moved = tf.switch_case(turn - 1, branches)
-    moved.set_shape(images.shape)
-    return moved
+def _mirror(images, turn):
+    for axis, bit in ((2, 1), (1, 2)):
+        images = tf.where(turn & bit > 0, tf.reverse(images, [axis]), images)
+    return images
 
 
-def _move(images, turn: int):
-    mirrored = tf.reverse(images, _axes(turn))
-    return tf.transpose(mirrored, (0, 2, 1, 3)) if turn & 4 else mirrored
+def _transpose(images, turn):
+    if not _is_square(images):
+        return images
+    return tf.where(turn & 4 > 0, tf.transpose(images, (0, 2, 1, 3)), images)
 
 
-def _move_back(images, turn: int):
-    upright = tf.transpose(images, (0, 2, 1, 3)) if turn & 4 else images
-    return tf.reverse(upright, _axes(turn))
-
-
-def _axes(turn: int) -> list[int]:
-    return [axis for axis, bit in ((2, 1), (1, 2)) if turn & bit]
+def _is_square(images) -> bool:
+    return images.shape[1] == images.shape[2]
