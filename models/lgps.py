@@ -78,6 +78,12 @@ def build_lgps(
     return keras.Model(inputs, outputs, name="lgps")
 
 
+def scale_logits(network: keras.Model, factor: float) -> None:
+    """Multiplies the logits of an LGPS network; its masks at 0.5 stay the same."""
+    last = network.get_layer("probability")
+    last.set_weights([factor * values for values in last.get_weights()])
+
+
 def build_encoder(
     input_shape: tuple[int | None, int | None, int],
     encoder_weights: str | None = None,

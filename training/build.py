@@ -6,8 +6,10 @@ from cli.command import UserError
 from losses import LGPSLoss, PVTSegLoss, StructureDiceLoss, StructureLoss
 from models import build_model
 from models.batch_normalization import fuse_batch_normalisation
+from models.checkpoints import load_checkpoint
 from models.discriminator import build_discriminator
-from models.lgps import DECODER_BLOCKS
+from models.lgps import DECODER_BLOCKS, scale_logits
+from models.shipped import model_path
 from training.consistency import TwoViews
 from training.deep_supervision import DecoderHeads
 from training.gan import LGPSGAN
@@ -48,12 +50,40 @@ def build_network(
         network = build_model(options.model, shape, options.encoder_weights, **own)
     except ValueError as error:
         raise UserError(str(error)) from error
+    if options.initial_weights:
+        load_initial_weights(network, options)
     if options.bn_momentum:
         for layer in batch_normalisations(network):
             layer.momentum = options.bn_momentum
     if fused:
         fuse_batch_normalisation(network)
     return network
+
+
+def load_initial_weights(network: keras.Model, options: TrainingOptions) -> None:
+    """Gives a network the weights of a checkpoint.
+
+    The logits are divided by the run's `logit_scale`, by which those of a saved network
+    were multiplied, so that a second run goes on where the first one stopped.
+
+    Args:
+        network: as the options ask for.
+        options: the run's options.
+
+    Raises:
+        UserError: the checkpoint cannot be loaded, or is of another network.
+    """
+    path = model_path(options.initial_weights)
+    size = network.input_shape[1:3]
+    checkpoint = load_checkpoint(path, size)
+    shapes = [weights.shape for weights in network.weights]
+    if checkpoint.name != options.model or shapes != [
+        weights.shape for weights in checkpoint.model.weights
+    ]:
+        raise UserError(f"--initial_weights {path} is not of the network to be trained")
+    network.set_weights(checkpoint.model.get_weights())
+    if options.model == "lgps":
+        scale_logits(network, 1 / options.logit_scale)
 
 
 def build_trainer(

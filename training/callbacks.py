@@ -16,6 +16,7 @@ from cli.command import UserError
 from cli.files import replacing
 from models.checkpoints import Checkpoint, save_checkpoint
 from models.inference import build_rgb_model
+from models.lgps import scale_logits
 from models.run_folder import RunFolder
 from training.figures import Sample, draw_curves, draw_samples
 from training.options import TrainingOptions
@@ -100,13 +101,12 @@ def scaled_logits(network: keras.Model, factor: float) -> Iterator[None]:
     if factor == 1:
         yield
         return
-    last = network.get_layer("probability")
-    weights = last.get_weights()
-    last.set_weights([factor * values for values in weights])
+    weights = network.get_weights()
+    scale_logits(network, factor)
     try:
         yield
     finally:
-        last.set_weights(weights)
+        network.set_weights(weights)
 
 
 class StopOnNaN(keras.callbacks.Callback):

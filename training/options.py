@@ -151,10 +151,11 @@ class TrainingOptions:
     )
     recipe: str = option(
         "published",
-        "best (LGPS): what made the shipped weights",
+        "best, then finetune (LGPS): what made the shipped weights; finetune goes on "
+        "from them",
         str,
         group="run",
-        choices=("published", "best"),
+        choices=("published", "best", "finetune"),
     )
     demo: bool = option(False, "train on drawn frames, quick settings", group="run")
     data_path: tuple[str, ...] = option(
@@ -188,6 +189,13 @@ class TrainingOptions:
     shuffle: bool = option(True, "keep the order of the arrays", group="data")
     encoder_weights: str | None = option(
         None, "imagenet (LGPS), a weights file or none", str, group="run"
+    )
+    initial_weights: str | None = option(
+        None,
+        "a checkpoint to go on from, all layers of it; lgps: the shipped weights",
+        str,
+        group="run",
+        metavar="MODEL",
     )
     precision: str = option(
         "auto",
@@ -380,6 +388,10 @@ class TrainingOptions:
             (
                 self.train_on_validation and bool(self.val_data_path),
                 "--train_on_validation is not for sets of --val_data_path",
+            ),
+            (
+                bool(self.encoder_weights and self.initial_weights),
+                "--initial_weights has an encoder's weights too: no --encoder_weights",
             ),
             (
                 self.clipvalue > 0 and self.clipnorm > 0,

@@ -41,36 +41,47 @@ PUBLISHED = {
     ),
 }
 
-# `--recipe best`: what the shipped weights were trained with (`make train-best`). Sizes
-# grow as the rate falls, so that the early passes are cheap; docs/recipe.md tells which
-# parts were compared.
+# `--recipe best`: how the shipped weights began (`make train-best`). Sizes grow as the
+# rate falls, so that the early passes are cheap; docs/recipe.md tells which parts were
+# compared.
 BEST = {
-    "lgps": {
-        "stages": (
-            Stage(28, ((128, 30.0), (160, 40.0), (192, 30.0))),
-            Stage(12, ((192, 40.0), (256, 60.0))),
-            Stage(6, ((256, 1.0),), "mild"),
-        ),
-        "epochs": 46,
-        "batch_size": 8,  # two views of each
-        "consistency": 1.0,
-        "learning_rate": 1e-3,
-        "beta_1": 0.9,
-        "weight_decay": 1e-2,
-        "clipvalue": 0.0,
-        "clipnorm": 5.0,
-        "schedule": "cosine",
-        "warmup_epochs": 2,
-        "min_learning_rate": 2e-4,
-        "ema": 0.999,
-        "loss": "structure_dice",
-        "deep_supervision": True,
-        "logit_scale": 3.0,
-        "monitor": "last",
-        "augmentation": "halfway",
-        "use_discriminator": False,
-    }
+    "stages": (
+        Stage(28, ((128, 30.0), (160, 40.0), (192, 30.0))),
+        Stage(12, ((192, 40.0), (256, 60.0))),
+        Stage(6, ((256, 1.0),), "mild"),
+    ),
+    "epochs": 46,
+    "batch_size": 8,  # two views of each
+    "consistency": 1.0,
+    "learning_rate": 1e-3,
+    "beta_1": 0.9,
+    "weight_decay": 1e-2,
+    "clipvalue": 0.0,
+    "clipnorm": 5.0,
+    "schedule": "cosine",
+    "warmup_epochs": 2,
+    "min_learning_rate": 2e-4,
+    "ema": 0.999,
+    "loss": "structure_dice",
+    "deep_supervision": True,
+    "logit_scale": 3.0,
+    "monitor": "last",
+    "augmentation": "halfway",
+    "use_discriminator": False,
 }
+
+# `--recipe finetune`: how they went on, from what the first run gave; a recipe for
+# other images too, from the shipped weights.
+SIZES = ((192, 15.0), (256, 60.0), (320, 25.0))
+FINETUNE = BEST | {
+    "initial_weights": "lgps",
+    "stages": (Stage(18, SIZES), Stage(12, SIZES, "mild")),
+    "epochs": 30,
+    "learning_rate": 5e-4,
+    "warmup_epochs": 1,
+    "min_learning_rate": 1e-4,
+}
+RECIPES = {("best", "lgps"): BEST, ("finetune", "lgps"): FINETUNE}
 
 # `--demo`: minutes on two CPU cores, from random weights. The discriminator is left
 # out: at weight 0 it takes half the time and changes nothing.
@@ -98,10 +109,11 @@ def new_options(given: Mapping[str, Any]) -> TrainingOptions:
     options = PUBLISHED[model]
     _refuse_foreign(model, given)
     changes: dict[str, Any] = {}
-    if given.get("recipe") == "best":
-        if model not in BEST:
-            raise UserError(f"There is no --recipe best for --model {model}")
-        changes |= BEST[model]
+    recipe = given.get("recipe", "published")
+    if recipe != "published":
+        if (recipe, model) not in RECIPES:
+            raise UserError(f"There is no --recipe {recipe} for --model {model}")
+        changes |= RECIPES[recipe, model]
     if given.get("demo"):
         changes |= DEMO | {"data_path": (str(shown(DEMO_PATH)),)}
     if given.get("adversarial_weight") or "crf" in given:
