@@ -1,6 +1,5 @@
 """How every command ends: a line instead of a traceback, and what it began undone."""
 
-import os
 import signal
 import sys
 
@@ -13,6 +12,7 @@ from cli.command import (
     run_command,
     sigterm_as_interrupt,
 )
+from tests.signals import interrupt
 
 
 def raises(error):
@@ -37,7 +37,7 @@ def test_a_file_that_cannot_be_written_is_one_line(capsys, error, line):
 def test_termination_is_an_interruption():
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt), sigterm_as_interrupt():
-        os.kill(os.getpid(), signal.SIGTERM)
+        interrupt(signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) == before
 
 

@@ -1,8 +1,8 @@
 """Many sources in one process: what is predicted, marked, resumed and refused."""
 
 import csv
+import itertools
 import json
-import os
 import signal
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from cli.command import UserError
 from deploy import jobs as jobs_module
 from deploy.jobs import listed_sources, make_jobs
 from tests.deploy.conftest import green_square
+from tests.signals import interrupt
 
 FRAMES = 12
 
@@ -121,12 +122,11 @@ def test_damaged_video_does_not_stop_the_others(archive, model, tmp_path, capsys
 def test_resume_does_what_is_missing(archive, model, tmp_path, detector, monkeypatch):
     """Ctrl-C in the second video, then on: the first is not predicted again."""
     assert run(archive, model, tmp_path / "whole") == 0
-    segment, calls = detector.run, []
+    segment, frame_numbers = detector.run, itertools.count(1)
 
     def interrupted(frames):
-        calls.append(frames)
-        if len(calls) == FRAMES + 5:
-            os.kill(os.getpid(), signal.SIGINT)
+        if next(frame_numbers) == FRAMES + 5:  # several threads come here
+            interrupt(signal.SIGINT)
         return segment(frames)
 
     out = tmp_path / "out"
@@ -136,7 +136,7 @@ def test_resume_does_what_is_missing(archive, model, tmp_path, detector, monkeyp
     assert [row["problems"] for row in rows][0] == ""
     assert all("not finished; --resume" in row["problems"] for row in rows[1:])
     before = times(out / "a")
-    calls.clear()
+    calls = []
     monkeypatch.setattr(
         detector, "run", lambda frames: calls.append(1) or segment(frames)
     )

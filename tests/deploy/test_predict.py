@@ -1,7 +1,7 @@
 """Predict.py's work on pictures and videos, whole and broken."""
 
 import csv
-import os
+import itertools
 import signal
 import sys
 import threading
@@ -20,6 +20,7 @@ from deploy.segment import FrameSegmenter
 from deploy.sources import Frame, open_source
 from deploy.threads import ahead
 from tests.deploy.conftest import green_square
+from tests.signals import interrupt
 
 FRAMES = 60
 
@@ -96,12 +97,11 @@ def test_progress_is_seen_while_a_video_is_read(
 
 
 def test_termination_keeps_what_was_written(tmp_path, video, detector, monkeypatch):
-    segment, seen = detector.run, []
+    segment, seen = detector.run, itertools.count()
 
     def terminated(frames):
-        seen.append(frames)
-        if len(seen) == FRAMES // 2:
-            os.kill(os.getpid(), signal.SIGTERM)
+        if next(seen) == FRAMES // 2:  # several threads come here
+            interrupt(signal.SIGTERM)
         return segment(frames)
 
     monkeypatch.setattr(detector, "run", terminated)

@@ -55,6 +55,14 @@ def test_the_best_recipe_is_lgps_s_and_gives_way_to_flags():
         new_options(_given("--model", "pvtseg", "--recipe", "best"))
 
 
+def test_the_finetune_recipe_goes_on_from_the_shipped_weights():
+    options = new_options(_given("--data_path", "x", "--recipe", "finetune"))
+    assert options.initial_weights == "lgps" and options.encoder_weights is None
+    assert options.epochs == sum(stage.epochs for stage in options.stages)
+    with pytest.raises(UserError, match="no --encoder_weights"):
+        replace(options, encoder_weights="imagenet")
+
+
 def test_a_flag_of_the_other_model_is_refused():
     with pytest.raises(UserError, match="--encoder does not belong to --model lgps"):
         new_options(_given("--data_path", "x", "--encoder", "pvt_v2_b0"))

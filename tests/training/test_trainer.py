@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from cli.command import UserError
 from losses import dice_per_image_loss
 from models.checkpoints import load_checkpoint, save_checkpoint
 from models.run_folder import RunFolder
 from training.build import build_trainer
-from training.callbacks import BestCheckpoints
+from training.callbacks import BestCheckpoints, scaled_logits
 from training.recipes import new_options
 
 SIDES = (32, 48)
@@ -19,7 +20,9 @@ def _trainer(model="lgps", **given):
     keras.utils.set_random_seed(2)
     given = {"data_path": ["x"], "use_discriminator": False, **given}
     if model == "pvtseg":
-        given = {"data_path": ["x"], "model": model, "encoder": "pvt_v2_b0"}
+        lgps_only = ("use_discriminator", "use_se")
+        given = {name: given[name] for name in given if name not in lgps_only}
+        given |= {"model": model, "encoder": "pvt_v2_b0"}
     return build_trainer(new_options(given), (64, 64))
 
 
@@ -68,6 +71,25 @@ def test_the_saved_network_s_logits_are_scaled_and_the_trained_one_s_not(tmp_pat
     logits, sharper = (np.log(p / (1 - p)) for p in (before, saved))
     np.testing.assert_allclose(sharper, 3 * logits, rtol=1e-3, atol=1e-4)
     np.testing.assert_array_equal(trainer.network(images), before)
+
+
+def test_a_run_goes_on_from_a_saved_network(tmp_path):
+    first = _trainer(logit_scale=3.0).network
+    first.set_weights([1.1 * weights for weights in first.get_weights()])
+    path = tmp_path / "first.h5"
+    with scaled_logits(first, 3.0):
+        save_checkpoint(first, path)
+    second = _trainer(logit_scale=3.0, initial_weights=str(path)).network
+    images, _ = _batch(64)
+    np.testing.assert_allclose(first(images), second(images), atol=1e-6)
+
+
+@pytest.mark.parametrize(("model", "use_se"), [("lgps", False), ("pvtseg", True)])
+def test_a_run_does_not_go_on_from_another_network(tmp_path, model, use_se):
+    path = tmp_path / "first.h5"
+    save_checkpoint(_trainer().network, path)
+    with pytest.raises(UserError, match="first.h5 is not of the network to be trained"):
+        _trainer(model, use_se=use_se, initial_weights=str(path))
 
 
 def test_heads_learn_and_are_not_saved(tmp_path):
