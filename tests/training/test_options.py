@@ -217,11 +217,17 @@ def test_flags_that_contradict_each_other_are_refused(flags, message):
         new_options(_given("--data_path", "x", *flags))
 
 
-def test_the_shipped_configuration_is_what_make_train_best_runs():
-    saved = saved_options(RunFolder(ROOT / "weights"), {})
-    (command,) = re.findall(r"train\.py (--recipe best .*?)\n\n", MAKEFILE, re.DOTALL)
-    flags = command.replace("\\\n", " ").split()
-    flags[flags.index("$(ENCODER_WEIGHTS)")] = saved.encoder_weights
+@pytest.mark.parametrize(
+    ("recipe", "folder"), [("best", "weights/first_run"), ("finetune", "weights")]
+)
+def test_the_shipped_configuration_is_what_make_train_best_runs(recipe, folder):
+    saved = saved_options(RunFolder(ROOT / folder), {})
+    command = re.search(
+        rf"train\.py (--recipe {recipe} (?:.*\\\n)*.*)\n", MAKEFILE
+    ).group(1)
+    shared = re.search(r"ON_ALL_IMAGES := (.*)\n", MAKEFILE).group(1)
+    command = command.replace("$(ON_ALL_IMAGES)", shared).replace("\\\n", " ")
+    flags = command.replace("$(ENCODER_WEIGHTS)", str(saved.encoder_weights)).split()
     given = _given(*flags)
     del given["name"]
     assert new_options(given) == saved
