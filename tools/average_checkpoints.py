@@ -10,11 +10,9 @@ training images of the last run, as its last stage augments them. The new folder
 """
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 from cli.command import UserError, command_parser, import_tensorflow, run_command
-from cli.files import sha256
 from models.run_folder import RunFolder
 from training.saved_options import saved_options
 
@@ -22,7 +20,11 @@ from training.saved_options import saved_options
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_parser(__doc__)
     parser.add_argument(
-        "runs", nargs="+", type=Path, metavar="RUN", help="run folders, the last last"
+        "runs",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
+        help="run folders; the last one's options are used",
     )
     parser.add_argument(
         "--out_dir", type=Path, required=True, help="a new folder for the mean"
@@ -47,8 +49,7 @@ def main(args: argparse.Namespace) -> None:
 
     from models.checkpoints import load_checkpoint, save_checkpoint
     from training.recalibrate import recalibrate
-    from training.run import load_samples, recalibration_images
-    from training.threshold import choose_threshold
+    from training.run import load_samples, recalibration_images, score_best
 
     checkpoints = [load_checkpoint(run.best) for run in runs]
     last = checkpoints[-1]
@@ -69,12 +70,7 @@ def main(args: argparse.Namespace) -> None:
 
     out.path.mkdir(parents=True, exist_ok=True)
     save_checkpoint(network, out.best)
-    validation = replace(
-        choose_threshold(load_checkpoint(out.best), val_samples, options.batch_size),
-        trained_on=options.train_on_validation,
-        sha256=sha256(out.best),
-    )
-    out.write_validation(validation)
+    validation = score_best(options, out, val_samples)
     mean_of = [str(run) for run in runs]
     out.write_config(runs[-1].read_config() | {"mean_of": mean_of})
     print(

@@ -74,14 +74,12 @@ def load_initial_weights(network: keras.Model, options: TrainingOptions) -> None
         UserError: the checkpoint cannot be loaded, or is of another network.
     """
     path = model_path(options.initial_weights)
-    size = network.input_shape[1:3]
-    checkpoint = load_checkpoint(path, size)
-    shapes = [weights.shape for weights in network.weights]
-    if checkpoint.name != options.model or shapes != [
-        weights.shape for weights in checkpoint.model.weights
-    ]:
-        raise UserError(f"--initial_weights {path} is not of the network to be trained")
-    network.set_weights(checkpoint.model.get_weights())
+    checkpoint = load_checkpoint(path, network.input_shape[1:3])
+    try:
+        network.set_weights(checkpoint.model.get_weights())
+    except ValueError as error:
+        message = f"--initial_weights {path} is not of the network to be trained"
+        raise UserError(message) from error
     if options.model == "lgps":
         scale_logits(network, 1 / options.logit_scale)
 

@@ -101,12 +101,13 @@ def scaled_logits(network: keras.Model, factor: float) -> Iterator[None]:
     if factor == 1:
         yield
         return
-    weights = network.get_weights()
+    last = network.get_layer("probability")
+    weights = last.get_weights()
     scale_logits(network, factor)
     try:
         yield
     finally:
-        network.set_weights(weights)
+        last.set_weights(weights)
 
 
 class StopOnNaN(keras.callbacks.Callback):

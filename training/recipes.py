@@ -72,10 +72,10 @@ BEST = {
 
 # `--recipe finetune`: how they went on, from what the first run gave, before both were
 # averaged (`tools/average_checkpoints.py`). It serves other images too.
-SIZES = ((192, 15.0), (256, 60.0), (320, 25.0))
+FINETUNE_SIZES = ((192, 15.0), (256, 60.0), (320, 25.0))
 FINETUNE = BEST | {
     "initial_weights": "lgps",
-    "stages": (Stage(13, SIZES), Stage(7, SIZES, "mild")),
+    "stages": (Stage(13, FINETUNE_SIZES), Stage(7, FINETUNE_SIZES, "mild")),
     "epochs": 20,
     "learning_rate": 5e-4,
     "warmup_epochs": 1,

@@ -20,7 +20,7 @@ from data.pipeline import (
 from data.samples import Samples, split_validation
 from models import IMAGE_CONVENTIONS
 from models.checkpoints import load_checkpoint
-from models.run_folder import RunFolder
+from models.run_folder import RunFolder, Validation
 from training.build import build_trainer
 from training.callbacks import (
     AveragedWeights,
@@ -236,17 +236,38 @@ def recalibration_images(
     return batches.take(steps).map(lambda image, _: image)
 
 
-def finish(
-    options: TrainingOptions, run: RunFolder, val_samples: Samples, log: RunLog
-) -> None:
-    """Chooses the threshold for `best.h5`, prints its scores and what comes next."""
+def score_best(
+    options: TrainingOptions,
+    run: RunFolder,
+    val_samples: Samples,
+    epoch: int | None = None,
+) -> Validation:
+    """Chooses threshold and temperature for `best.h5`; writes `validation.json`.
+
+    Args:
+        options: the run's options.
+        run: the run's folder.
+        val_samples: the run's validation samples.
+        epoch: that the network is of, from 1; None: of none.
+
+    Returns:
+        What was written.
+    """
     validation = replace(
         choose_threshold(load_checkpoint(run.best), val_samples, options.batch_size),
-        epoch=log.checkpoints.best_epoch + 1,
+        epoch=epoch,
         trained_on=options.train_on_validation,
         sha256=sha256(run.best),
     )
     run.write_validation(validation)
+    return validation
+
+
+def finish(
+    options: TrainingOptions, run: RunFolder, val_samples: Samples, log: RunLog
+) -> None:
+    """Chooses the threshold for `best.h5`, prints its scores and what comes next."""
+    validation = score_best(options, run, val_samples, log.checkpoints.best_epoch + 1)
     command = f"python Test.py --model_path {run.best}"
     if options.demo:
         command += f" --data_path {options.data_path[0]}"
