@@ -185,6 +185,8 @@ class _Reporter:
 
 def _run(job: Job, options: Options, counter, number: int) -> Row:
     """The Ray task: runs on a worker, in the main thread of its process."""
+    if row := job.completed(options):  # by a worker that died before Ray had its row
+        return row
     leave_cores_to_stages()
     try:
         load_model(options, is_live(job.address))

@@ -19,6 +19,8 @@ import pytest
 
 import Predict
 from cli.command import UserError
+from deploy import cluster
+from deploy.jobs import Options, Row, make_job
 from tests.deploy.conftest import green_square
 
 needs_ray = pytest.mark.skipif(
@@ -218,6 +220,17 @@ def test_killed_worker_is_replaced(work, tmp_path, how):
     assert killed and "problem" not in output and "raylet" not in output
     assert times(complete) == before
     assert results(out) == results(work / "expected")
+
+
+def test_complete_results_are_not_predicted_again(tmp_path):
+    """Ray gives a job again when its worker dies between the marker and the answer."""
+    model = tmp_path / "green.xml"
+    model.write_bytes(b"loaded by no one")
+    (tmp_path / "video.avi").write_bytes(b"read by no one")
+    job, options = make_job(str(tmp_path / "video.avi"), tmp_path), Options(model, 1)
+    row = Row(job.source, frames=7)
+    job.complete(row, options, job.files_hash())
+    assert cluster._run(job, options, None, 0) == row
 
 
 @needs_ray
