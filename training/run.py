@@ -83,12 +83,15 @@ def train(
         f"{strategy.num_replicas_in_sync} device(s)"
     )
     steps = steps_per_epoch(train_samples, options.batch_size)
+    done = saved_epochs(run.state) if resume else 0
+    built = options  # the saved state replaces the weights that a run began with
+    if done:
+        built = replace(options, encoder_weights=None, initial_weights=None)
     with strategy.scope():
-        trainer = build_trainer(options, size, steps)
+        trainer = build_trainer(built, size, steps)
     if writes_files:  # nothing can be wrong with the flags now
         begin_folder(run, options, resume)
     callbacks, log = make_callbacks(options, run, val_samples, size, writes_files)
-    done = saved_epochs(run.state) if resume else 0
     if done:
         print(f"Resuming {run} after epoch {done}")
         log.restore(trainer)

@@ -10,7 +10,7 @@ import pytest
 
 import train
 from cli.command import UserError
-from models.checkpoints import load_checkpoint
+from models.checkpoints import load_checkpoint, save_checkpoint
 from models.run_folder import RunFolder
 from training.build import build_trainer
 from training.optimizer import learning_rate
@@ -128,6 +128,9 @@ def test_averaged_weights_at_two_sizes_are_saved_and_taken_up_again(
     flags += ["--deep_supervision", "--consistency", "1", "--loss", "structure_dice"]
     flags += ["--schedule", "cosine", "--monitor", "last", "--batch_size", "4"]
     flags += ["--no_discriminator", "--bn_recalibrate", "4"]
+    begin = tmp_path / "begin.h5"
+    save_checkpoint(build_trainer(_options(), (32, 32)).network, begin)
+    flags += ["--initial_weights", begin]
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     _train(*flags, "--out_dir", whole)
 
@@ -146,6 +149,7 @@ def test_averaged_weights_at_two_sizes_are_saved_and_taken_up_again(
         )
         with pytest.raises(Stop):
             _train(*flags, "--out_dir", stopped)
+    begin.unlink()  # the state has taken its place
     _train("--resume", "--out_dir", stopped)
 
     states = []
