@@ -1,7 +1,8 @@
 """How every command ends: a line instead of a traceback, and what it began undone."""
 
-import signal
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,9 +11,9 @@ from cli.command import (
     command_parser,
     import_tensorflow,
     run_command,
-    sigterm_as_interrupt,
 )
-from tests.signals import interrupt
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def raises(error):
@@ -34,11 +35,26 @@ def test_a_file_that_cannot_be_written_is_one_line(capsys, error, line):
     assert written.startswith(f"error: {line}") and written.count("\n") == 1
 
 
-def test_termination_is_an_interruption():
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), sigterm_as_interrupt():
-        interrupt(signal.SIGTERM)
+TERMINATED = """
+import os, signal
+from cli.command import run_command, sigterm_as_interrupt
+
+@sigterm_as_interrupt()
+def main():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+before = signal.getsignal(signal.SIGTERM)
+try:
+    run_command(main)
+finally:
     assert signal.getsignal(signal.SIGTERM) == before
+"""
+
+
+def test_termination_is_an_interruption():
+    command = [sys.executable, "-c", TERMINATED]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (130, "interrupted\n")
 
 
 def test_a_wrong_flag_is_one_line_and_exit_2(capsys):

@@ -18,7 +18,6 @@ from cli.command import UserError
 from data import prepare, storage, writing
 from data.arrays import load_prepared
 from data.images import read_pair, resize_image, resize_mask
-from tests.signals import interrupt
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NAMES = [str(n) for n in range(1, 13)]
@@ -113,7 +112,7 @@ def test_terminated_run_leaves_the_old_output(tmp_path, write_set, monkeypatch):
 
     def terminated(pair, *options):
         if pair.name == "9":
-            interrupt(signal.SIGTERM)
+            raise KeyboardInterrupt
         return whole(pair, *options)
 
     monkeypatch.setattr(writing, "prepare_pair", terminated)

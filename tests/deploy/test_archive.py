@@ -3,7 +3,6 @@
 import csv
 import itertools
 import json
-import signal
 from pathlib import Path
 
 import cv2
@@ -14,7 +13,6 @@ from cli.command import UserError
 from deploy import jobs as jobs_module
 from deploy.jobs import listed_sources, make_jobs
 from tests.deploy.conftest import green_square
-from tests.signals import interrupt
 
 FRAMES = 12
 
@@ -38,14 +36,6 @@ def archive(tmp_path):
     for name, first in (("a", 0), ("b", 10), ("c", 20)):
         write_video(folder / f"{name}.avi", first)
     return folder
-
-
-@pytest.fixture
-def ctrl_c_interrupts():
-    """What a shell starts in the background ignores Ctrl-C, the tests too."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 def write_video(path, first):
@@ -118,7 +108,6 @@ def test_damaged_video_does_not_stop_the_others(archive, model, tmp_path, capsys
     )
 
 
-@pytest.mark.usefixtures("ctrl_c_interrupts")
 def test_resume_does_what_is_missing(archive, model, tmp_path, detector, monkeypatch):
     """Ctrl-C in the second video, then on: the first is not predicted again."""
     assert run(archive, model, tmp_path / "whole") == 0
@@ -126,7 +115,7 @@ def test_resume_does_what_is_missing(archive, model, tmp_path, detector, monkeyp
 
     def interrupted(frames):
         if next(frame_numbers) == FRAMES + 5:  # several threads come here
-            interrupt(signal.SIGINT)
+            raise KeyboardInterrupt
         return segment(frames)
 
     out = tmp_path / "out"

@@ -2,7 +2,6 @@
 
 import csv
 import itertools
-import signal
 import sys
 import threading
 import time
@@ -20,7 +19,6 @@ from deploy.segment import FrameSegmenter
 from deploy.sources import Frame, open_source
 from deploy.threads import ahead
 from tests.deploy.conftest import green_square
-from tests.signals import interrupt
 
 FRAMES = 60
 
@@ -101,7 +99,7 @@ def test_termination_keeps_what_was_written(tmp_path, video, detector, monkeypat
 
     def terminated(frames):
         if next(seen) == FRAMES // 2:  # several threads come here
-            interrupt(signal.SIGTERM)
+            raise KeyboardInterrupt
         return segment(frames)
 
     monkeypatch.setattr(detector, "run", terminated)
