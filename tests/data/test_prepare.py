@@ -112,7 +112,7 @@ def test_terminated_run_leaves_the_old_output(tmp_path, write_set, monkeypatch):
 
     def terminated(pair, *options):
         if pair.name == "9":
-            raise KeyboardInterrupt
+            signal.getsignal(signal.SIGTERM)(signal.SIGTERM, None)
         return whole(pair, *options)
 
     monkeypatch.setattr(writing, "prepare_pair", terminated)

@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import signal
 import sys
 import threading
 import time
@@ -99,7 +100,7 @@ def test_termination_keeps_what_was_written(tmp_path, video, detector, monkeypat
 
     def terminated(frames):
         if next(seen) == FRAMES // 2:  # several threads come here
-            raise KeyboardInterrupt
+            signal.getsignal(signal.SIGTERM)(signal.SIGTERM, None)
         return segment(frames)
 
     monkeypatch.setattr(detector, "run", terminated)
