@@ -88,7 +88,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parses the command line."""
     parser = command_parser(__doc__)
     add = parser.add_argument
-    add("--data_path", nargs="+", required=True, metavar="PATH", help="prepared sets")
+    add(
+        "--data_path",
+        nargs="+",
+        required=True,
+        type=Path,
+        metavar="PATH",
+        help="prepared sets",
+    )
     add(
         "--external",
         nargs="*",

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from data.storage import write_manifest
 from models.run_folder import Validation
 from tools.search_recipe import (
     folder_of,
@@ -59,15 +60,18 @@ def test_arms_are_ranked_by_what_they_gain_on_the_base_of_their_seeds(tmp_path):
 
 
 @pytest.fixture
-def prepared(monkeypatch):
-    monkeypatch.setattr(
-        "tools.search_recipe.read_manifest",
-        lambda path: {"dataset": "Kvasir-SEG", "source": "raw/Kvasir-SEG"},
-    )
+def prepared(tmp_path):
+    """The path of a prepared dataset, as it is typed."""
+    folder = tmp_path / "Kvasir-SEG"
+    folder.mkdir()
+    manifest = {"dataset": "Kvasir-SEG", "source": "raw/Kvasir-SEG", "format": "npy"}
+    subsets = {"train": {"items": []}, "test": {"items": []}}
+    write_manifest(folder, {**manifest, "subsets": subsets})
+    return str(folder)
 
 
 def test_what_is_scored_is_the_run_s_own_validation_part(prepared, tmp_path):
-    flags = ["--data_path", "data/Kvasir-SEG", "--external", "raw/BKAI"]
+    flags = ["--data_path", prepared, "--external", "raw/BKAI"]
     args = parse_args([*flags, "--out_dir", str(tmp_path)])
     run = folder_of(tmp_path, "base", 0)
     run.path.mkdir()
