@@ -322,6 +322,14 @@ class TrainingOptions:
         allowed=NOT_NEGATIVE,
         model="lgps",
     )
+    view_zoom: float = option(
+        1.0,
+        "--consistency: the second view is also enlarged or shrunk by at most this "
+        "factor, and shifted; 1: neither",
+        float,
+        allowed=Range(at_least=1, at_most=4),
+        model="lgps",
+    )
     logit_scale: float = option(
         1.0,
         "the saved network's logits are multiplied by it: above 1, its maps are "

@@ -187,6 +187,7 @@ def test_a_configuration_that_is_none_of_ours_is_refused(options, message, tmp_p
         ["--learning_rate", "0"],
         ["--learning_rate", "nan"],
         ["--ema", "1"],
+        ["--view_zoom", "0.5"],
         ["--seed", "4294967296"],
     ],
 )
@@ -210,6 +211,7 @@ def test_an_adversarial_weight_brings_the_discriminator_back():
         (["--train_on_validation", "--val_data_path", "y"], "is not for sets of"),
         (["--stages", "32:2", "--early_stop_patience", "3"], "of fixed length"),
         (["--monitor", "last", "--early_stop_patience", "3"], "other than last"),
+        (["--view_zoom", "1.4"], "second view that --consistency adds"),
     ],
 )
 def test_flags_that_contradict_each_other_are_refused(flags, message):
