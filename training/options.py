@@ -406,6 +406,10 @@ class TrainingOptions:
                 "--clipnorm takes the place of --clipvalue; give --clipvalue 0 too",
             ),
             (
+                self.view_zoom > 1 and not self.consistency,
+                "--view_zoom is of the second view that --consistency adds",
+            ),
+            (
                 self.schedule == "cosine" and any(a >= b for a, b in pairwise(bounds)),
                 f"--warmup_epochs and --restart_epochs "
                 f"({', '.join(map(str, bounds[:-1]))}) do not ascend within the run's "

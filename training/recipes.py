@@ -124,8 +124,6 @@ def new_options(given: Mapping[str, Any]) -> TrainingOptions:
         name: tuple(value) if isinstance(value, list) else value
         for name, value in given.items()
     }
-    if "view_zoom" in given and not changes.get("consistency"):
-        raise UserError("--view_zoom is of the second view that --consistency adds")
     if changes.get("stages"):
         if "epochs" in given:
             raise UserError(
