@@ -44,7 +44,7 @@ def make_parser(docstring: str) -> argparse.ArgumentParser:
         type=threshold,
         metavar="T",
         help="score at this threshold too; auto: at the one that was chosen on the "
-        "validation images of the run that best.h5, or its export, is from",
+        "images held back by the run that best.h5, or its export, is from",
     )
     parser.add_argument(
         "--view",

@@ -171,11 +171,15 @@ class TrainingOptions:
         metavar="PATH",
     )
     val_fraction: float = option(
-        VALIDATION_FRACTION, "that part", float, group="data", allowed=PROBABILITY
+        VALIDATION_FRACTION,
+        "share of the training images that is set aside for validation",
+        float,
+        group="data",
+        allowed=PROBABILITY,
     )
     train_on_validation: bool = option(
         False,
-        "train on the validation part too, for a last run after all is chosen",
+        "train on the images set aside too, for a last run after all is chosen",
         group="data",
     )
     image_size: int | None = option(
@@ -192,7 +196,7 @@ class TrainingOptions:
     )
     initial_weights: str | None = option(
         None,
-        "a checkpoint to go on from, all layers of it; lgps: the shipped weights",
+        "a checkpoint whose weights all layers begin with; lgps: the shipped one",
         str,
         group="run",
         metavar="MODEL",
@@ -206,7 +210,8 @@ class TrainingOptions:
     )
     strategy: str = option(
         "auto",
-        "of several devices; auto: all GPUs, and several machines with TF_CONFIG",
+        "how several devices share the work; auto: all GPUs, and several machines "
+        "with TF_CONFIG",
         str,
         group="run",
         choices=("auto", "none", "mirrored", "multiworker"),
@@ -214,7 +219,7 @@ class TrainingOptions:
 
     # The recipe.
     epochs: int = option(
-        200, "most passes over the training images", int, allowed=AT_LEAST_ONE
+        200, "number of passes over the training images", int, allowed=AT_LEAST_ONE
     )
     stages: tuple[Stage, ...] = option(
         (),
@@ -227,79 +232,97 @@ class TrainingOptions:
         metavar="SIZES:EPOCHS[:AUGMENTATION][:average]",
     )
     batch_size: int = option(
-        16, "images a step, over all devices", int, allowed=AT_LEAST_ONE
+        16, "images in a step, on all devices together", int, allowed=AT_LEAST_ONE
     )
     learning_rate: float = option(
-        3e-4, "of Adam, at its highest", float, allowed=Range(above=0)
+        3e-4, "highest learning rate (Adam)", float, allowed=Range(above=0)
     )
-    beta_1: float = option(0.5, "first decay of Adam", float, allowed=SHARE)
+    beta_1: float = option(0.5, "decay of Adam's mean gradient", float, allowed=SHARE)
     weight_decay: float = option(
         0.0,
-        "decoupled decay of the kernels (AdamW), 0: none",
+        "decay of the kernels (AdamW); 0: none",
         float,
         allowed=NOT_NEGATIVE,
     )
     clipvalue: float = option(
-        1.0, "limit of each gradient component, 0: none", float, allowed=NOT_NEGATIVE
+        1.0, "limit of each gradient component; 0: none", float, allowed=NOT_NEGATIVE
     )
     clipnorm: float = option(
-        0.0, "limit of the whole gradient's norm, 0: none", float, allowed=NOT_NEGATIVE
+        0.0, "limit of the gradient's norm; 0: none", float, allowed=NOT_NEGATIVE
     )
     schedule: str = option(
-        "plateau", "of the learning rate", str, choices=("plateau", "cosine")
+        "plateau",
+        "how the learning rate falls",
+        str,
+        choices=("plateau", "cosine"),
     )
     plateau_factor: float = option(
-        0.5, "the rate is multiplied by this", float, allowed=PROBABILITY
+        0.5,
+        "plateau: the learning rate is multiplied by this",
+        float,
+        allowed=PROBABILITY,
     )
     plateau_patience: int = option(
-        3, "after so many epochs without a lower val_loss", int, allowed=NOT_NEGATIVE
+        3,
+        "plateau: after so many epochs without a lower val_loss",
+        int,
+        allowed=NOT_NEGATIVE,
     )
     warmup_epochs: int = option(
-        0, "cosine: epochs over which the rate first rises", int, allowed=NOT_NEGATIVE
+        0, "cosine: epochs in which the rate first rises", int, allowed=NOT_NEGATIVE
     )
     restart_epochs: tuple[int, ...] = option(
         (),
-        "cosine: epochs after which it starts from the top once more (SGDR)",
+        "cosine: epochs after which the rate starts from the top again (SGDR)",
         int,
         allowed=NOT_NEGATIVE,
         many="*",
         metavar="EPOCH",
     )
     min_learning_rate: float = option(
-        1e-6, "where the rate ends", float, allowed=NOT_NEGATIVE
+        1e-6, "lowest learning rate", float, allowed=NOT_NEGATIVE
     )
     ema: float = option(
         0.0,
-        "decay a step of the moving average of the weights, which is what is "
-        "validated and saved; 0: the weights themselves",
+        "decay in a step of the moving average of the weights, which is validated and "
+        "saved in their place; 0: no average",
         float,
         allowed=SHARE,
     )
     loss: str = option(
         "lgps",
-        "structure: PraNet's; structure_dice: that and Dice per image",
+        "the loss; structure: PraNet's; structure_dice: that and Dice of each image",
         str,
         choices=("lgps", "pvtseg", "structure", "structure_dice"),
     )
     monitor: str = option(
         "val_loss",
-        "what picks the best epoch; last: the last one is the best",
+        "the value that chooses best.h5; last: the last epoch",
         str,
         choices=("val_loss", "val_dice", "val_iou", "last"),
     )
     early_stop_patience: int = option(
-        0, "epochs without a better one, 0: never stop", int, allowed=NOT_NEGATIVE
+        0,
+        "stop after so many epochs without a better one; 0: never",
+        int,
+        allowed=NOT_NEGATIVE,
     )
     augmentation: str = option(
-        "lgps", "what may happen to an image", str, choices=tuple(AUGMENTATIONS)
+        "lgps",
+        "how training images are changed at random",
+        str,
+        choices=tuple(AUGMENTATIONS),
     )
     bn_momentum: float = option(
-        0.0, "of batch normalisation, 0: as the layers have it", float, allowed=SHARE
+        0.0,
+        "momentum of batch normalisation; 0: as the layers have it",
+        float,
+        allowed=SHARE,
     )
     bn_recalibrate: int = option(
         256,
         "training images over which the statistics of batch normalisation are "
-        "re-estimated before each validation, 0: keep the moving averages",
+        "computed anew before each validation; 0: keep the moving averages",
         int,
         allowed=NOT_NEGATIVE,
     )
@@ -308,7 +331,7 @@ class TrainingOptions:
     )
     seed: int = option(
         SEED,
-        "of order, augmentation, validation part and initial weights",
+        "decides order, augmentation, validation images and initial weights",
         int,
         allowed=Range(at_least=0, below=2**32),
     )
@@ -316,49 +339,52 @@ class TrainingOptions:
     # One model's only.
     consistency: float = option(
         0.0,
-        "weight of the difference between the maps of two views of each image, which "
-        "the network sees both (twice the work a step); 0: one view",
+        "train on two views of each image, and add the difference of their maps to the "
+        "loss with this weight (twice the work in a step); 0: one view",
         float,
         allowed=NOT_NEGATIVE,
         model="lgps",
     )
     view_zoom: float = option(
         1.0,
-        "--consistency: the second view is also enlarged or shrunk by at most this "
-        "factor, and shifted; 1: neither",
+        "with --consistency: the second view is also enlarged or shrunk by at most "
+        "this factor, and shifted; 1: neither",
         float,
         allowed=Range(at_least=1, at_most=4),
         model="lgps",
     )
     logit_scale: float = option(
         1.0,
-        "the saved network's logits are multiplied by it: above 1, its maps are "
-        "sharper, and the same when cut at 0.5",
+        "the logits of the saved network are multiplied by this: above 1, its maps are "
+        "sharper, and its masks at the threshold 0.5 the same",
         float,
         allowed=Range(above=0),
         model="lgps",
     )
-    use_se: bool = option(True, "without squeeze-and-excitation", model="lgps")
+    use_se: bool = option(
+        True, "build the network without squeeze-and-excitation", model="lgps"
+    )
     deep_supervision: bool = option(
         False,
-        "train the decoder's stages by outputs of their own, which are not saved",
+        "train the blocks of the decoder by outputs of their own, which are not saved",
         model="lgps",
     )
     use_discriminator: bool = option(
         True,
-        "leave the discriminator out: at weight 0 it never moves the network",
+        "train without the discriminator, which has no effect on the network at "
+        "--adversarial_weight 0",
         model="lgps",
     )
     adversarial_weight: float = option(
         0.0,
-        "of the discriminator's term in the loss",
+        "weight of the discriminator's term in the loss",
         float,
         allowed=NOT_NEGATIVE,
         model="lgps",
     )
     crf: str = option(
         "published",
-        "of the discriminator",
+        "kind of CRF in the discriminator",
         str,
         choices=("published", "meanfield"),
         model="lgps",

@@ -162,6 +162,19 @@ def test_an_open_size_and_no_chosen_threshold(checkpoint, tmp_path):
     assert (use["input_size"], use["threshold"]) == ("any any", "0.5")
 
 
+def test_a_threshold_of_images_that_were_trained_on_is_not_passed_on(
+    checkpoint, tmp_path
+):
+    model = build_rgb_model(load_checkpoint(checkpoint, image_size=(64, 48)))
+    best = tmp_path / "best.h5"
+    best.write_bytes(b"")
+    for trained_on, threshold in ((False, "0.9"), (True, "0.5")):
+        RunFolder(tmp_path).write_validation(
+            Validation(0.9, 0.9, 0.8, trained_on=trained_on)
+        )
+        assert describe_use(model, best, "float32")["threshold"] == threshold
+
+
 @pytest.mark.slow
 def test_the_shipped_weights_pass_as_they_are(tmp_path):
     """In bfloat16, OpenVINO's own choice on some processors, they would not."""
