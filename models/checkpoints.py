@@ -18,6 +18,7 @@ import keras
 from cli.command import UserError
 from cli.files import replacing, sha256
 from models import IMAGE_CONVENTIONS, MODEL_NAMES, ImageConvention, build_model
+from models.hdf5_files import array_sizes
 from models.hdf5_trial import try_reading
 from models.run_folder import BEST_CHECKPOINT, RunFolder
 from models.shipped import SHIPPED_WEIGHTS
@@ -238,31 +239,14 @@ def _flatten(model: keras.Model) -> Iterator[keras.layers.Layer]:
 
 
 def _check_arrays(path: Path, model: keras.Model) -> None:
-    """Checks the arrays of a file before any is read.
-
-    Every array must be stored completely in this file. So no other file is read, and
-    no more memory is taken than the file is long.
-    """
-    links, sizes = [], []
-
-    def check_item(name: str, item: h5py.Group | h5py.Dataset) -> None:
-        if not isinstance(item, h5py.Dataset):
-            return
-        stored = item.id.get_storage_size()
-        if item.external or item.is_virtual or stored != item.nbytes:
-            raise UserError(f"{path} is refused: not all of its arrays lie in it")
-        if name.startswith("model_weights/"):
-            sizes.append(item.size)
-
+    """Checks the arrays of a file before any is read."""
     with h5py.File(path) as file:
         if "layer_names" in file.attrs:  # Keras would then not read model_weights
             raise UserError(f"{path} is refused: it holds a second set of weights")
-        file.visititems_links(lambda _, link: links.append(link))
-        if not all(isinstance(link, h5py.HardLink) for link in links):
-            raise UserError(f"{path} is refused: it links to other places")
-        file.visititems(check_item)
-    if sum(sizes) != model.count_params():
+    stored = array_sizes(path).items()
+    found = sum(size for name, size in stored if name.startswith("model_weights/"))
+    if found != model.count_params():
         raise UserError(
-            f"{path} does not fit {model.name}: it holds {sum(sizes):,} weights, "
+            f"{path} does not fit {model.name}: it holds {found:,} weights, "
             f"expected {model.count_params():,}"
         )

@@ -11,6 +11,8 @@ from pathlib import Path
 import h5py
 import keras
 
+from models.hdf5_files import encoder_file
+
 ENCODER_NAME = "encoder"
 # Encoder features in the published output order: layer, stride, channels.
 ENCODER_FEATURES = (
@@ -143,7 +145,9 @@ def load_encoder_weights(encoder: keras.Model, path: str | Path) -> None:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"Encoder weights file not found: {path}; {DOWNLOAD_ADVICE}.")
-    try:
+    with encoder_file(path, "MobileNetV2"), warnings.catch_warnings():
+        # Keras only warns when it finds some of the layers and not others.
+        warnings.simplefilter("error", UserWarning)
         with h5py.File(path) as file:
             by_layer_name = "layer_names" in file.attrs
         if by_layer_name:
@@ -153,15 +157,7 @@ def load_encoder_weights(encoder: keras.Model, path: str | Path) -> None:
             whole.load_weights(path)
             encoder.set_weights(_cut_encoder(whole).get_weights())
         else:
-            with warnings.catch_warnings():
-                # Keras only warns when it finds some of the layers and not others.
-                warnings.simplefilter("error", UserWarning)
-                encoder.load_weights(path)
-    except (OSError, ValueError, KeyError, TypeError, UserWarning) as error:
-        raise ValueError(
-            f"Encoder weights file {path} does not fit MobileNetV2: "
-            f"{str(error).splitlines()[0]}"
-        ) from error
+            encoder.load_weights(path)
 
 
 def upsample(x: keras.KerasTensor, name: str) -> keras.KerasTensor:

@@ -9,8 +9,9 @@ PyTorch module path with dots written as underscores (`block3.0.attn.q` →
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import keras
+
+from models.hdf5_files import encoder_file
 
 # Encoder outputs: name of the layer that makes it, stride in pixels.
 ENCODER_STRIDES = {"norm1": 4, "norm2": 8, "norm3": 16, "norm4": 32}
@@ -123,37 +124,15 @@ def load_encoder_weights(encoder: keras.Model, path: str | Path) -> None:
         raise ValueError(f"Encoder weights must be a .weights.h5, not {path}; {advice}")
     if not path.is_file():
         raise ValueError(f"Encoder weights file not found: {path}; {advice}")
-    # Keras itself would load a b3 file into b2 and leave out the rest.
-    found = _count_weights(path)
-    if found != encoder.count_params():
-        raise ValueError(
-            f"Encoder weights file {path} does not fit {encoder.name}: it holds "
-            f"{found:,} weights, expected {encoder.count_params():,}"
-        )
-    try:
-        encoder.load_weights(path)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"Encoder weights file {path} does not fit {encoder.name}: "
-            f"{str(error).splitlines()[0]}"
-        ) from error
-
-
-def _count_weights(path: Path) -> int:
-    """Number of weights in a `.weights.h5`; 0 when it cannot be read as one."""
-    sizes = []
-
-    def collect(name: str, item: h5py.Group | h5py.Dataset) -> None:
+    with encoder_file(path, encoder.name) as stored:
         # Beside the weights lie the states of drop path's random generators.
-        if isinstance(item, h5py.Dataset) and "seed_generator" not in name:
-            sizes.append(item.size)
-
-    try:
-        with h5py.File(path) as file:
-            file.visititems(collect)
-    except OSError:
-        return 0
-    return sum(sizes)
+        sizes = [size for name, size in stored.items() if "seed_generator" not in name]
+        # Keras itself would load a b3 file into b2 and leave out the rest.
+        if sum(sizes) != encoder.count_params():
+            raise ValueError(
+                f"it holds {sum(sizes):,} weights, expected {encoder.count_params():,}"
+            )
+        encoder.load_weights(path)
 
 
 def patch_embedding(

@@ -188,6 +188,28 @@ def test_foreign_encoder_weights(encoder, tmp_path):
         assert "\n" not in str(caught.value)
 
 
+def test_damaged_encoder_weights(encoder, tmp_path):
+    path = tmp_path / "cut.weights.h5"
+    encoder.save_weights(path)
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        damaged = np.frombuffer(whole, np.uint8).copy()
+        damaged[rng.integers(100, 20_000, 200)] = 255
+        path.write_bytes(damaged.tobytes())
+        with pytest.raises(ValueError, match="cut.weights.h5 does not fit"):
+            load_encoder_weights(encoder, path)
+
+
+def test_encoder_weights_that_lie_in_another_file(encoder, tmp_path):
+    path, other = tmp_path / "link.weights.h5", tmp_path / "other.weights.h5"
+    encoder.save_weights(other)
+    with h5py.File(path, "w") as file:
+        file["layers"] = h5py.ExternalLink(other.name, "layers")
+    with pytest.raises(ValueError, match="it links to other places"):
+        load_encoder_weights(encoder, path)
+
+
 def test_encoder_weights_that_stop_short(encoder, tmp_path):
     """Keras alone would load what is there and leave the last layers random."""
     short = keras.Model(encoder.input, encoder.get_layer("block_12_add").output)
