@@ -146,8 +146,8 @@ def main(args: argparse.Namespace) -> int:
 def predict_many(args: argparse.Namespace, sources: list[str]) -> int:
     """Predicts the sources, or the one of `--source` where none are listed."""
     from deploy.archive import one_by_one, predict_all
-    from deploy.jobs import Options, make_job, make_jobs, source_name
-    from deploy.sources import is_live
+    from deploy.jobs import Options, make_job, make_jobs
+    from deploy.sources import is_live, source_name
 
     if args.show:
         raise UserError("--show is for one source")
@@ -156,7 +156,7 @@ def predict_many(args: argparse.Namespace, sources: list[str]) -> int:
     check_flags(
         args,
         is_video=any(not job.pictures for job in jobs),
-        is_live=any(is_live(job.source) for job in jobs),
+        is_live=any(is_live(job.address) for job in jobs),
     )
     options = Options(
         model=runnable_model(args).absolute(),

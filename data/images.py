@@ -59,9 +59,10 @@ def read_file(path: Path | str) -> bytes:
     """Returns the bytes of a file.
 
     Raises:
-        UserError: it is missing, empty or no regular file; reading a named pipe, for
-            example, might never end.
+        UserError: it is missing, empty or no regular file (reading a named pipe, for
+            example, might never end), or its name is not in UTF-8.
     """
+    refuse_unprintable(path)
     if os.path.exists(path) and not os.path.isfile(path):
         raise UserError(f"{path}: is not a regular file")
     try:
@@ -71,6 +72,19 @@ def read_file(path: Path | str) -> bytes:
     if not content:
         raise UserError(f"{path}: the file is empty (zero bytes)")
     return content
+
+
+def refuse_unprintable(path: Path | str) -> None:
+    """Raises `UserError` for a name that is not in UTF-8.
+
+    It could neither be written to a table, nor be given to OpenCV.
+    """
+    name = os.fsencode(path)
+    try:
+        name.decode("utf-8")
+    except UnicodeDecodeError:
+        shown = name.decode("utf-8", "backslashreplace")
+        raise UserError(f"{shown}: the name is not in UTF-8; rename the file") from None
 
 
 def decode_image(content: bytes, path: Path | str, turn: bool = True) -> np.ndarray:

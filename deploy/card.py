@@ -42,11 +42,13 @@ def check_against_card(path: Path) -> None:
         UserError: the export has changed since the card was written.
     """
     try:
-        recorded = json.loads(card_path(path).read_text(encoding="utf-8"))["sha256"]
-        found = weights_hash(path)
+        card = json.loads(card_path(path).read_text(encoding="utf-8"))
+        changed = card["sha256"] != weights_hash(path)
+        if "graph_sha256" in card:  # cards of earlier versions lack it
+            changed = changed or card["graph_sha256"] != sha256(path)
     except (OSError, ValueError, KeyError, TypeError):
         return
-    if recorded != found:
+    if changed:
         raise UserError(
             f"{path} has changed since it was exported: its SHA-256 is not the one in "
             f"{card_path(path)}; --unverified loads it all the same"
@@ -76,6 +78,7 @@ def write_card(path: Path, facts: dict[str, Any]) -> None:
         "file": path.name,
         "bytes": size,
         "sha256": weights_hash(path),
+        **({"graph_sha256": sha256(path)} if path.suffix == ".xml" else {}),
         "machine": machine_name(),
         "run_by": FORMATS[facts["format"]].run_by,
     }

@@ -7,7 +7,7 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from cli.command import import_tensorflow
+from cli.command import UserError, import_tensorflow
 from cli.files import sha256
 
 CACHE_NAME = "polyp-segmentation-keras"
@@ -24,15 +24,17 @@ def cached_export(checkpoint: Path) -> Path:
 
     Returns:
         The `.xml`, with its card beside it; the checkpoint itself where OpenVINO is not
-        installed, the cache cannot be written or the export differs from Keras.
+        installed, the export fails or differs from Keras, or the cache cannot be
+        written.
 
-    Raises:
-        UserError: TensorFlow, which exports, is not installed, or the checkpoint has
-            changed since it was scored.
     """
     if find_spec("openvino") is None:
         return checkpoint
-    folder = cache_folder() / sha256(checkpoint)
+    try:
+        folder = cache_folder() / sha256(checkpoint)
+    except RuntimeError:  # this user has no home folder
+        print("there is no folder to export to, so Keras is run")
+        return checkpoint
     path = folder / f"{checkpoint.stem}.xml"
     if path.exists():
         print(f"running in OpenVINO: {path}")
@@ -44,6 +46,9 @@ def cached_export(checkpoint: Path) -> Path:
             return checkpoint
     except OSError as error:
         print(f"{folder} cannot be written ({error.strerror}), so Keras is run")
+        return checkpoint
+    except UserError as error:
+        print(f"{error}; so Keras is run")
         return checkpoint
     return path
 

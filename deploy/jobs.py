@@ -18,7 +18,14 @@ from cli.files import sha256, write_json
 from data.pairs import IMAGE_SUFFIXES
 from deploy.formats import model_files
 from deploy.predict import MARKER
-from deploy.sources import Pictures, Source, is_live, live_name, open_source
+from deploy.sources import (
+    Pictures,
+    Source,
+    is_live,
+    live_name,
+    open_source,
+    without_secrets,
+)
 
 VIDEO_SUFFIXES = set(
     ".asf .avi .dv .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ts .vob .webm .wmv"
@@ -98,7 +105,7 @@ class Job:
     """One source, or a part of its pictures.
 
     Attributes:
-        source: as it was given.
+        source: as it was given, without what is secret in it.
         address: where it is, from any working folder: an absolute path, or as given.
         out_dir: gets its results.
         pictures: its files when it is a set of pictures, else empty.
@@ -139,7 +146,7 @@ class Job:
             return len(self.pictures)
         try:
             return self.open().count or 0
-        except UserError:
+        except (OSError, ValueError):
             return 0
 
     def files_hash(self) -> str:
@@ -149,24 +156,26 @@ class Job:
         return _hash([(stat.st_size, stat.st_mtime_ns) for stat in stats])
 
     def completed(self, options: Options) -> Row | None:
-        """The row of results that are complete; None where they are not.
+        """The row of complete results; None where they or the marker are not whole.
 
         Raises:
             UserError: they were predicted with other options.
         """
         try:
             found = json.loads(self.marker.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            settings = {name: str(found["settings"][name]) for name in options.settings}
+            row, files = Row(**found["row"]), found["files"]
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
         for name, value in options.settings.items():
-            before = found["settings"][name]
+            before = settings[name]
             if before != value:
                 raise UserError(
                     f"{self.out_dir} was predicted with another {name} ({before:.12},"
                     f" now {value:.12}); --resume needs the same options, or another"
                     " --out_dir"
                 )
-        return Row(**found["row"]) if found["files"] == self.files_hash() else None
+        return row if files == self.files_hash() else None
 
     def complete(self, row: Row, options: Options, files_hash: str) -> None:
         """Writes the marker."""
@@ -190,9 +199,12 @@ def listed_sources(source: str) -> list[str]:
     path = Path(source)
     if path.is_file() and path.suffix.lower() == ".txt":
         try:
-            lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
+            text = path.read_text("utf-8")
+            lines = [line.strip() for line in text.splitlines()]
         except ValueError:
-            raise UserError(f"{source} is no text in UTF-8") from None
+            text = "\0"
+        if "\0" in text:  # it could be in no path
+            raise UserError(f"{source} is no text in UTF-8")
         lines = [line for line in lines if line and not line.startswith("#")]
         if not lines:
             raise UserError(f"{source} lists no source")
@@ -242,9 +254,9 @@ def make_jobs(sources: list[str], out_dir: Path) -> list[Job]:
             name = live_name(source)
         job = make_job(source, out_dir / name)
         if job.out_dir in jobs:
+            before = jobs[job.out_dir].source
             raise UserError(
-                f"{jobs[job.out_dir].source} and {source} have one name, so would their"
-                " results"
+                f"{before} and {job.source} have one name, so would their results"
             )
         jobs[job.out_dir] = job
     return list(jobs.values())
@@ -254,22 +266,15 @@ def make_job(source: str, out_dir: Path) -> Job:
     """Makes the job of one source; a video or stream is not opened yet."""
     out_dir = out_dir.absolute()
     if is_live(source):
-        return Job(source, source, out_dir)
+        return Job(without_secrets(source), source, out_dir)
     path = Path(os.path.abspath(source))
     job = Job(source, str(path), out_dir)
     if path.is_file() and path.suffix.lower() not in IMAGE_SUFFIXES:
         return job
     try:
         return replace(job, pictures=tuple(open_source(str(path)).paths))
-    except UserError:
+    except (OSError, ValueError):
         return job  # the error comes again when it is this source's turn
-
-
-def source_name(source: str) -> str:
-    """The name of the folder of results of a `--source`, as `Source.name`."""
-    if is_live(source):
-        return live_name(int(source) if source.isdigit() else source)
-    return Path(source).resolve().stem if Path(source).exists() else "glob"
 
 
 def _hash(content: list) -> str:

@@ -15,7 +15,7 @@ from cli.command import UserError, import_tensorflow
 from cli.files import sha256
 from cli.parallel import map_in_order
 from deploy.card import card_path, read_card
-from deploy.runtimes import Runtime, load_runtime
+from deploy.runtimes import Runtime, is_probability, load_runtime
 from deploy.segment import FrameSegmenter, Prepared
 from evaluation.cases import Case, CaseSet
 from evaluation.views import DEFAULT_VIEW
@@ -67,7 +67,7 @@ class SegmenterMaps:
         score. That of a cropped frame is at the frame's own size.
 
         Raises:
-            UserError: the probabilities are not finite, so the weights are damaged.
+            UserError: the maps hold no probabilities, so the weights are damaged.
         """
 
         def load(index: int) -> tuple[Case, Prepared]:
@@ -78,9 +78,9 @@ class SegmenterMaps:
             indices = range(len(case_set))
         for case, prepared in map_in_order(load, indices):
             probability = self.segmenter.infer(prepared)
-            if not np.isfinite(probability).all():
+            if not is_probability(probability):
                 raise UserError(
-                    f"{self.source}: its maps are not finite, so its weights are "
+                    f"{self.source}: its maps are not from 0 to 1, so its weights are "
                     "damaged"
                 )
             if prepared.view is not None:

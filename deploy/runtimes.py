@@ -4,7 +4,8 @@
     probability = segment(frame)  # uint8 RGB in, float32 in [0, 1] out
 
 A `.h5` runs in TensorFlow, `.xml` in OpenVINO, `.onnx` in ONNX Runtime, `.tflite` in
-LiteRT, and a folder is a TensorFlow SavedModel.
+LiteRT, and a folder is a TensorFlow SavedModel. A SavedModel can do all that TensorFlow
+can, files included, so that one without the card of `Export.py` is refused.
 """
 
 import os
@@ -19,9 +20,10 @@ import numpy as np
 
 from cli.command import UserError
 from data.images import silent_codecs
-from deploy.card import check_against_card
+from deploy.card import card_path, check_against_card
 from deploy.formats import require
 
+ROUNDING = 1e-4  # of values that int8 stands for
 FREE_SIZE = (256, 256)  # taken where a model leaves its size open: as published
 
 
@@ -119,6 +121,9 @@ class OpenVINORuntime(Runtime):
 
     def __init__(self, path: Path, options: RuntimeOptions):
         openvino = require("openvino")
+        weights = path.with_suffix(".bin")
+        if not weights.is_file():
+            raise UserError(f"{weights} is not there; an OpenVINO model is two files")
         settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": options.threads_each * options.at_once,
@@ -224,6 +229,11 @@ def load_runtime(
             f"{path} is no model; expected .h5, .xml, .onnx, .tflite or a SavedModel"
         )
     options = RuntimeOptions(threads or available_cores(), at_once, exact, verify)
+    if verify and is_saved_model and not card_path(path).is_file():
+        raise UserError(
+            f"{path} has no card of Export.py, and a SavedModel can read and write "
+            "files; --unverified loads one that you trust"
+        )
     if verify and suffix != ".h5":
         check_against_card(path)
     try:
@@ -235,12 +245,21 @@ def load_runtime(
                 f"{path} gives {result.shape} {result.dtype}, no probability map"
                 " (1, H, W, 1); Export.py makes models that do"
             )
+        if not is_probability(result):
+            raise UserError(f"{path} gives values that are no probabilities")
         return runtime
     except (UserError, KeyboardInterrupt):
         raise
     except Exception as error:  # each runtime has its own kinds
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        # OpenVINO first says where in its code it failed, and last why.
+        reason = (lines or [type(error).__name__])[-1 if suffix == ".xml" else 0]
         raise UserError(f"{path} cannot be loaded: {reason}") from error
+
+
+def is_probability(values: np.ndarray) -> bool:
+    """Whether all values are from 0 to 1, but for rounding; not-a-number is not."""
+    return bool(((values >= -ROUNDING) & (values <= 1 + ROUNDING)).all())
 
 
 def available_cores() -> int:

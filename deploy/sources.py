@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from cli.command import UserError
-from data.images import read_image, silent_codecs
+from data.images import read_image, refuse_unprintable, silent_codecs
 from data.pairs import IMAGE_SUFFIXES
 from deploy.threads import newest
 
@@ -21,6 +21,7 @@ DAMAGED_RUN = 25  # unreadable frames in a row after which a video counts as end
 ADDRESS = re.compile(r"(rtsp|rtmp|https?)://", re.IGNORECASE)
 SECRETS = re.compile(r"^[^:]*://([^/]*@)?|[?#].*$")  # of an address; not to be shown
 DEVICE = "/dev/video"
+CAMERA = re.compile("[0-9]{1,4}")
 OPEN_SECONDS = 10  # until a stream must have begun
 READ_SECONDS = 5  # until the next frame of a stream must have come
 RETRY_SECONDS = 0.5  # between two tries to open a stream again
@@ -103,6 +104,7 @@ class Video(Source):
     is_video = True
 
     def __init__(self, path: str):
+        refuse_unprintable(path)
         with silent_codecs():
             self._capture = cv2.VideoCapture(path)
         is_text = self._capture.get(cv2.CAP_PROP_FOURCC) == TEXT
@@ -118,6 +120,7 @@ class Video(Source):
     def __iter__(self) -> Iterator[Frame]:
         number = lost = 0  # frames read, frames that could not be
         damaged = 0  # of these, since the last one read
+        seconds = longest = 0.0  # of the last frame; between two frames
         try:
             while damaged < DAMAGED_RUN:
                 start = time.perf_counter()
@@ -131,14 +134,24 @@ class Video(Source):
                     )
                     lost, damaged = lost + damaged, 0
                 image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-                yield Frame(f"{number:06d}", image, number / self.fps, ms_since(start))
+                if number:
+                    before, seconds = seconds, self._time(seconds)
+                    longest = max(longest, seconds - before)
+                yield Frame(f"{number:06d}", image, seconds, ms_since(start))
                 number += 1
         finally:
             self._capture.release()
-        if self.count and number + lost < self.count:
+        # Some files state no number of frames, and OpenCV estimates it from the length.
+        end, length = seconds + (longest or 1 / self.fps), (self.count or 0) / self.fps
+        if number + lost < (self.count or 0) and end + 0.5 / self.fps < length:
             self.problems.append(
-                f"{self.name} ends early: {number} of {self.count} frames could be read"
+                f"{self.name} ends early: {end:.1f} of {length:.1f} s could be read"
             )
+
+    def _time(self, before: float) -> float:
+        """The time of the frame that was read last, in seconds."""
+        stamp = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        return stamp if stamp > before else before + 1 / self.fps
 
 
 class Live(Source):
@@ -267,7 +280,7 @@ def open_source(source: str, reconnect: float = 0.0) -> Source:
         paths = [
             file
             for file in sorted(path.iterdir())
-            if file.suffix.lower() in IMAGE_SUFFIXES
+            if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
         ]
     elif path.is_file():
         if path.suffix.lower() not in IMAGE_SUFFIXES:
@@ -282,12 +295,29 @@ def open_source(source: str, reconnect: float = 0.0) -> Source:
             " (an image, a folder, a quoted glob, a video file, a camera's number or"
             " device file, or an address that begins with rtsp, rtmp, http or https)"
         )
-    return Pictures(path.resolve().stem if path.exists() else "glob", paths)
+    return Pictures(source_name(source), paths)
+
+
+def source_name(source: str) -> str:
+    """The name of a source, for the folder of its results."""
+    path = Path(source)
+    if is_live(source):
+        return live_name(int(source) if source.isdigit() else source)
+    if not path.exists():  # a pattern
+        return re.sub(r"[^\w.-]+", "_", source).strip("_.") or "pictures"
+    return path.resolve().name if path.is_dir() else path.resolve().stem
+
+
+def without_secrets(source: str) -> str:
+    """A source as it was given, without the user, password and query of an address."""
+    if not ADDRESS.match(source):
+        return source
+    return re.sub(r"^(\w+://)[^/]*@|[?#].*$", r"\1", source)
 
 
 def is_live(source: str) -> bool:
     """Whether a source is a camera's number or device file, or an address."""
-    is_number = source.isdigit() and not Path(source).exists()
+    is_number = bool(CAMERA.fullmatch(source)) and not Path(source).exists()
     return is_number or source.startswith(DEVICE) or bool(ADDRESS.match(source))
 
 

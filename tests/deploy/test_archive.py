@@ -346,3 +346,47 @@ def test_a_missing_model_unmarks_nothing(archive, model, tmp_path):
     with pytest.raises(UserError, match="Model not found: .*nowhere.xml"):
         run(archive, tmp_path / "nowhere.xml", tmp_path / "out")
     assert (tmp_path / "out/a/done.json").exists()
+
+
+def test_a_damaged_marker_is_none(archive, model, tmp_path):
+    assert run(archive, model, tmp_path / "out") == 0
+    found = results(tmp_path / "out")
+    for text in ("{", "[]", '{"settings": {}}'):
+        (tmp_path / "out/a/done.json").write_text(text)
+        assert run(archive, model, tmp_path / "out", "--resume") == 0
+        assert results(tmp_path / "out") == found
+
+
+def test_a_source_that_cannot_be_read_does_not_stop_the_others(
+    archive, model, tmp_path, monkeypatch
+):
+    (tmp_path / "locked").mkdir()
+    opened = jobs_module.open_source
+
+    def refuse(source, *given):
+        if source.endswith("locked"):
+            raise PermissionError(13, "Permission denied", source)
+        return opened(source, *given)
+
+    monkeypatch.setattr(jobs_module, "open_source", refuse)
+    listed = tmp_path / "list.txt"
+    listed.write_text(f"{tmp_path / 'locked'}\n{archive / 'a.avi'}\n")
+    assert run(listed, model, tmp_path / "out") == 1
+    first, second = rows_of(tmp_path / "out/summary.csv")
+    assert "Permission denied" in first["problems"]
+    assert second["frames"] == str(FRAMES) and not second["problems"]
+
+
+def test_what_is_secret_in_an_address_is_not_shown(model, tmp_path, capsys):
+    listed = tmp_path / "list.txt"
+    listed.write_text("rtsp://me:h1dden@127.0.0.1:1/scope?key=hidden\n")
+    assert run(listed, model, tmp_path / "out") == 1
+    shown = capsys.readouterr().out + (tmp_path / "out/summary.csv").read_text()
+    assert "rtsp://127.0.0.1:1/scope" in shown
+    assert "h1dden" not in shown and "?key" not in shown
+
+
+def test_a_list_of_something_else(tmp_path):
+    (tmp_path / "list.txt").write_bytes(b"a.avi\0\n")
+    with pytest.raises(UserError, match="list.txt is no text in UTF-8"):
+        listed_sources(str(tmp_path / "list.txt"))

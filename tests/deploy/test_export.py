@@ -21,7 +21,7 @@ from deploy.gate import (
     measure_parity,
 )
 from deploy.metadata import describe_use
-from deploy.runtimes import load_runtime, threads_and_frames
+from deploy.runtimes import is_probability, load_runtime, threads_and_frames
 from evaluation.views import DEFAULT_VIEW
 from models import build_model
 from models.checkpoints import load_checkpoint, save_checkpoint
@@ -108,6 +108,9 @@ def test_openvino_and_its_card(checkpoint, tmp_path):
         0.35,
         1.5,
     ]
+    path.write_text(path.read_text().replace('"Sigmoid"', '"Tanh"'))  # not the weights
+    with pytest.raises(UserError, match="has changed since it was exported"):
+        load_runtime(path)
 
 
 def expected_use(checkpoint):
@@ -415,6 +418,9 @@ def test_foreign_model_files(tmp_path):
         load_runtime(tmp_path / "model.pt")
     pytest.importorskip("openvino")
     (tmp_path / "model.xml").write_text("<no/>")
+    with pytest.raises(UserError, match="model.bin is not there"):
+        load_runtime(tmp_path / "model.xml")
+    (tmp_path / "model.bin").write_bytes(b"")
     with pytest.raises(UserError, match="cannot be loaded"):
         load_runtime(tmp_path / "model.xml")
 
@@ -429,3 +435,15 @@ def test_a_network_of_another_kind(tmp_path, channels, message):
     openvino.save_model(model, tmp_path / "relu.xml")
     with pytest.raises(UserError, match=message):
         load_runtime(tmp_path / "relu.xml")
+
+
+def test_a_saved_model_without_a_card_is_refused(tmp_path):
+    (tmp_path / "saved_model.pb").touch()
+    with pytest.raises(UserError, match="no card of Export.py.*--unverified"):
+        load_runtime(tmp_path)
+
+
+def test_values_that_are_no_probabilities():
+    assert is_probability(np.array([0, 0.5, 1 + 1e-6]))
+    for value in (-0.1, 1.1, np.nan):
+        assert not is_probability(np.array([0.5, value]))

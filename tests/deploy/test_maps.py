@@ -198,7 +198,7 @@ def test_maps_that_are_not_finite_name_the_file(network, pictures):
             return np.full((1, 8, 8, 1), np.nan, np.float32)
 
     maps = SegmenterMaps(Broken(), network)
-    with pytest.raises(UserError, match="tiny.h5: its maps are not finite"):
+    with pytest.raises(UserError, match="tiny.h5: its maps are not from 0 to 1"):
         next(maps.cases(open_case_set(pictures)))
 
 
