@@ -34,8 +34,8 @@ export class Segmenter {
   async run(rgba, size) {
     const small = resizeToRgb(rgba, size, this.network);
     const { probability, milliseconds } = await this.network.run(small);
-    this.size = size;
     this.probability = enlargeMap(probability, this.network, size);
+    this.size = size;
     return milliseconds;
   }
 

@@ -110,6 +110,8 @@ export async function* newestFrames(video, signal) {
     });
   while (!signal.aborted && (await nextFrame())) {
     const seconds = video.currentTime;
-    yield { bitmap: await createImageBitmap(video), seconds };
+    const bitmap = await createImageBitmap(video);
+    if (signal.aborted) return bitmap.close();
+    yield { bitmap, seconds };
   }
 }

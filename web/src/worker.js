@@ -38,15 +38,23 @@ async function start({ canvas, threads }) {
  */
 async function segment({ bitmap, threshold, layer }) {
   if (bitmap.width * bitmap.height > MOST_PIXELS) {
+    const { width, height } = bitmap;
+    bitmap.close(); // which sets its sides to 0
     throw new Error(
-      `The picture has ${bitmap.width}×${bitmap.height} pixels; this page takes up` +
+      `The picture has ${width}×${height} pixels; this page takes up` +
         ` to ${MOST_PIXELS / 1e6} million.`,
     );
   }
   const start = performance.now();
+  let network;
+  try {
+    network = await segmenter.run(pixelsOf(bitmap), sizeOf(bitmap));
+  } catch (error) {
+    bitmap.close(); // the picture before stays, with its finding
+    throw error;
+  }
   picture?.close();
   picture = bitmap;
-  const network = await segmenter.run(pixelsOf(bitmap), sizeOf(bitmap));
   finding = segmenter.find(threshold);
   const milliseconds = { network, frame: performance.now() - start };
   return { ...drawShown(layer), milliseconds };

@@ -60,11 +60,14 @@ function update() {
 // A picture is a strip of four panels; each panel of the viewer shows one of them.
 function showPanels(picture) {
   const strip = new Image();
-  strip.onload = () => document.querySelectorAll("#panels div").forEach((panel, i) => {
-    panel.style.backgroundImage = `url("${picture}")`;
-    panel.style.backgroundPosition = `${(i * 100) / 3}% 0`;
-    panel.style.aspectRatio = strip.naturalWidth / 4 / strip.naturalHeight;
-  });
+  strip.onload = () => {
+    if (shown[open].picture !== picture) return; // another case was opened meanwhile
+    document.querySelectorAll("#panels div").forEach((panel, i) => {
+      panel.style.backgroundImage = `url("${picture}")`;
+      panel.style.backgroundPosition = `${(i * 100) / 3}% 0`;
+      panel.style.aspectRatio = strip.naturalWidth / 4 / strip.naturalHeight;
+    });
+  };
   strip.src = picture;
 }
 
