@@ -160,14 +160,17 @@ def main(args: argparse.Namespace) -> None:
 
 
 def read_names(file: Path | None) -> list[str] | None:
-    """Reads case names, one a line; None without a file."""
+    """Reads case names, one a line, each once; None without a file."""
     if file is None:
         return None
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         raise UserError(f"{file}: cannot be read as a list of names") from None
-    return [line.strip() for line in lines if line.strip()]
+    names = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    if not names:
+        raise UserError(f"{file}: names no case")
+    return names
 
 
 if __name__ == "__main__":

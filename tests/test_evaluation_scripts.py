@@ -149,6 +149,11 @@ def test_only_listed_names_are_scored(data, maps, tmp_path):
     for name, images in (("raw", 2), ("raw-names", 1)):  # the whole set's are kept
         metrics = json.loads((tmp_path / "near" / name / "metrics.json").read_text())
         assert (metrics["dataset"], metrics["images"]) == (name, images)
+    names.write_text("b\nb\n\n")
+    assert New_Test.read_names(names) == ["b"]
+    names.write_text("\n")
+    with pytest.raises(UserError, match="names no case"):
+        run(New_Test, *arguments)
     names.write_text("b\nc\n")
     with pytest.raises(UserError, match="1 of 2 listed cases are not there.* c"):
         run(New_Test, *arguments)

@@ -13,6 +13,8 @@ from evaluation.video.scoring import VideoScores
 from metrics.calibration import calibration_curve, expected_calibration_error
 from metrics.sweep import LEVELS
 
+matplotlib.rcParams["text.parse_math"] = False  # a name may hold "$"
+
 ACCENT, SECOND, FAINT = "#2563a8", "#c2571a", "#9aa3ad"
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
@@ -18,6 +19,8 @@ from evaluation.report.panels import (
 )
 
 CASES_PER_KIND = 2
+
+matplotlib.rcParams["text.parse_math"] = False  # a name may hold "$"
 
 
 def pick_ranked(dice: np.ndarray) -> dict[int, str]:

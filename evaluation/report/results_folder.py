@@ -47,8 +47,8 @@ def claim_folder(root: Path, maps: MapSource, case_set: CaseSet) -> Path:
     metrics = folder / METRICS_FILE
     make_folder(folder)
     try:
-        before = json.loads(metrics.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        before = dict(json.loads(metrics.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
         return folder
     for key, now in (("model_path", maps.source), ("data_path", case_set.path)):
         then = before.get(key)
