@@ -1,5 +1,6 @@
 """Writing files and folders so that a kill never leaves half of one; their SHA-256."""
 
+import argparse
 import hashlib
 import json
 import os
@@ -49,6 +50,14 @@ def replacing_files(folder: Path) -> Iterator[Path]:
             new.replace(folder / new.name)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def picture_path(text: str) -> Path:
+    """An argparse type: a picture file to be written."""
+    path = Path(text)
+    if path.suffix.lower() not in (".png", ".jpg"):
+        raise argparse.ArgumentTypeError(f"must end in .png or .jpg, received {text}")
+    return path
 
 
 def write_text(path: Path, text: str) -> None:

@@ -205,7 +205,7 @@ def _open_h5(file: Path, key: str) -> np.ndarray:
                     f"{file}: {key} is not a plain uint8 array; prepare again"
                 )
         return region.open()
-    except (OSError, KeyError, AttributeError, ValueError) as error:
+    except (OSError, KeyError, AttributeError, ValueError, RuntimeError) as error:
         if isinstance(error, UserError):
             raise
         raise UserError(f"{file}: has no readable array {key}") from None

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.command import UserError, command_parser, run_command
+from cli.files import picture_path
 from data.pairs import Dataset, Pair, find_datasets, find_pairs
 
 if TYPE_CHECKING:
@@ -235,7 +236,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="a raw dataset, to compare its pictures with those of the first",
     )
     parser.add_argument(
-        "--figure", type=Path, help="default: results/doctor/NAME.png in the repository"
+        "--figure",
+        type=picture_path,
+        help="default: results/doctor/NAME.png in the repository",
     )
     return parser.parse_args(argv)
 

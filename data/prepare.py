@@ -60,8 +60,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("data_path", type=Path, help="the dataset folder")
     _add_options(parser, SPLITS)
     parser.add_argument("--test_centre", default="C6", help="for --split by-centre")
-    parser.add_argument("--name", help="the dataset's name; default: the folder's")
+    parser.add_argument(
+        "--name", type=_name, help="the dataset's name; default: the folder's"
+    )
     return parser.parse_args(argv)
+
+
+def _name(text: str) -> str:
+    """An argparse type: a name that is one part of a path; results are stored by it."""
+    if not text or Path(text).name != text or text == "..":
+        raise argparse.ArgumentTypeError(f"must be a plain name, received {text!r}")
+    return text
 
 
 def _add_options(
@@ -132,10 +141,22 @@ def main(args: argparse.Namespace) -> None:
             )
     out_dir = args.out_dir or args.data_path
     folders = [out_dir / f"fold_{n + 1}" for n in range(args.folds or 0)] or [out_dir]
+    if args.folds:
+        _refuse_other_folds(out_dir, folders)
     with sigterm_as_interrupt(), contextlib.ExitStack() as outputs:
         for split, folder in zip(splits, folders, strict=True):
             _write_split(dataset, split, folder, args, outputs)
     print(f"wrote {', '.join(map(str, folders))}")
+
+
+def _refuse_other_folds(out_dir: Path, folders: Sequence[Path]) -> None:
+    """Raises `UserError` for folds of another division, in which test images differ."""
+    others = sorted(set(out_dir.glob("fold_*")) - set(folders))
+    if others:
+        raise UserError(
+            f"{others[0]}: is of a division into more folds; delete it or choose "
+            "another --out_dir"
+        )
 
 
 def _write_split(

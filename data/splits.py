@@ -204,9 +204,11 @@ def _from_lists(dataset: Dataset, name: str, train: Path, test: Path) -> Split:
 def _read_list(file: Path) -> list[str]:
     if not file.is_file():
         raise UserError(f"{file}: is missing; a split needs its training and test list")
-    names = [
-        Path(line.strip()) for line in file.read_text().splitlines() if line.strip()
-    ]
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise UserError(f"{file}: is no text in UTF-8; save it in UTF-8") from None
+    names = [Path(line.strip()) for line in text.splitlines() if line.strip()]
     if not names:
         raise UserError(f"{file}: names no image")
     return [

@@ -226,7 +226,7 @@ def h5_names(file: Path) -> dict[str, str]:
             if "manifest" in names:
                 names["manifest"] = stream["manifest"][()].decode()
             return names
-    except (OSError, KeyError, AttributeError, ValueError):
+    except (OSError, KeyError, AttributeError, ValueError, RuntimeError):
         return {}
 
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch
 
 from cli.command import command_parser, import_tensorflow, run_command
-from cli.files import replacing
+from cli.files import picture_path, replacing
 
 if TYPE_CHECKING:
     import keras
@@ -42,7 +42,9 @@ Colours = tuple[str, str]
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parses the command line."""
     parser = command_parser(__doc__)
-    parser.add_argument("--out", type=Path, default=Path("docs/architecture.png"))
+    parser.add_argument(
+        "--out", type=picture_path, default=Path("docs/architecture.png")
+    )
     return parser.parse_args(argv)
 
 

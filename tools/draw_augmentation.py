@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from cli.command import UserError, command_parser, run_command
-from cli.files import replacing
+from cli.files import picture_path, replacing
 from data.augment import AUGMENTATIONS, augment
 from data.demo import draw_frames
 from data.recolour import lab_statistics
@@ -30,7 +30,9 @@ JPEG_QUALITY = 85
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_parser(__doc__)
-    parser.add_argument("--out", type=Path, default=Path("docs/augmentation.jpg"))
+    parser.add_argument(
+        "--out", type=picture_path, default=Path("docs/augmentation.jpg")
+    )
     return parser.parse_args(argv)
 
 

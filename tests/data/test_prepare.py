@@ -169,6 +169,20 @@ def test_folds_are_prepared_folders(tmp_path, write_set):
     assert sorted(tested) == sorted(NAMES)
 
 
+def test_folds_of_another_division_are_not_left_beside(tmp_path, write_set):
+    root = write_set(tmp_path / "set", NAMES)
+    run(root, "--folds", "3", "--out_dir", tmp_path / "out")
+    with pytest.raises(UserError, match="fold_3: is of a division into more folds"):
+        run(root, "--folds", "2", "--out_dir", tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "/a"])
+def test_a_name_is_no_path(name, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        prepare.parse_args(["data", "--name", name])
+    assert "must be a plain name" in capsys.readouterr().err
+
+
 def test_failed_fold_writes_no_fold(tmp_path, write_set, monkeypatch):
     root = write_set(tmp_path / "set", NAMES)
     manifests = []

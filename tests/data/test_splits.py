@@ -93,6 +93,12 @@ def test_lists_in_the_folder_win(tmp_path):
     assert split.name == "train.txt/val.txt"
     assert [pair.name for pair in split.train] == ["1", "3"]
     assert [pair.name for pair in split.test] == ["2"]
+    # As editors of Windows save text.
+    (tmp_path / "train.txt").write_text("3\n1.jpg\n", encoding="utf-8-sig")
+    assert split_pairs(dataset, "random") == split
+    (tmp_path / "train.txt").write_text("3\n1.jpg\n", encoding="utf-16")
+    with pytest.raises(UserError, match="train.txt: is no text in UTF-8"):
+        split_pairs(dataset, "random")
 
 
 def test_a_file_without_partner_is_reported_once(tmp_path, write_set):
