@@ -22,10 +22,10 @@ class Range:
     below: float = math.inf
 
     def __contains__(self, value: float) -> bool:
-        """Whether a number is allowed; NaN never is."""
+        """Whether a number is allowed; infinity and NaN never are."""
         low = self.at_least <= value and (self.above < value or self.above == -math.inf)
         high = value <= self.at_most and (value < self.below or self.below == math.inf)
-        return low and high
+        return math.isfinite(value) and low and high
 
     def __str__(self) -> str:
         bounds = {

@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -14,7 +15,7 @@ from cli.command import UserError
 from cli.files import write_json
 
 BEST_CHECKPOINT = "best.h5"
-EPOCH_CHECKPOINTS = "epoch_*_val_loss_*.h5"  # as the published code names them
+EPOCH_CHECKPOINT = re.compile(r"epoch_(\d+)_val_loss_.*\.h5")  # as published
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,8 @@ class RunFolder:
         return cls(Path(checkpoint).parent)
 
     def holds_a_run(self) -> bool:
-        """Whether a run was begun here."""
-        return self.config.is_file()
+        """Whether any file of a run lies here."""
+        return any(file.exists() for file in self._written_files())
 
     def epoch_checkpoint(self, epoch: int, val_loss: float) -> Path:
         """The checkpoint of an epoch (from 1), named as the published code does."""
@@ -98,8 +99,10 @@ class RunFolder:
 
     def epoch_checkpoints(self) -> list[Path]:
         """The epochs' checkpoints that are kept, the oldest first."""
-        files = self.path.glob(EPOCH_CHECKPOINTS)
-        return sorted(files, key=lambda file: int(file.name.split("_")[1]))
+        files = self.path.glob("epoch_*.h5")
+        named = [(EPOCH_CHECKPOINT.fullmatch(file.name), file) for file in files]
+        epochs = [(int(name[1]), file) for name, file in named if name]
+        return [file for _, file in sorted(epochs)]
 
     def write_config(self, content: dict[str, Any]) -> None:
         """Writes the run's configuration."""
@@ -111,7 +114,7 @@ class RunFolder:
         Raises:
             UserError: there is no run, or the file is no JSON object.
         """
-        if not self.holds_a_run():
+        if not self.config.is_file():
             runs = sorted(self.path.parent.glob(f"*/{self.config.name}"))
             listed = ", ".join(str(file.parent) for file in runs)
             raise UserError(
@@ -144,12 +147,12 @@ class RunFolder:
                 dice_at_half=float(content["dice_at_0.5"]),
                 images=int(content.get("images", len(rows))),
                 per_image=[(str(n), str(g), float(dice)) for n, g, dice in rows],
-                epoch=content.get("epoch"),
+                epoch=_optional(int, content.get("epoch")),
                 trained_on=bool(content.get("trained_on")),
-                sha256=content.get("sha256"),
-                temperature=content.get("temperature"),
-                ece=content.get("ece"),
-                ece_calibrated=content.get("ece_calibrated"),
+                sha256=_optional(str, content.get("sha256")),
+                temperature=_optional(float, content.get("temperature")),
+                ece=_optional(float, content.get("ece")),
+                ece_calibrated=_optional(float, content.get("ece_calibrated")),
             )
         except (KeyError, TypeError, ValueError):
             raise UserError(f"{self.validation} {reason}") from None
@@ -162,8 +165,12 @@ class RunFolder:
     def _written_files(self) -> Iterator[Path]:
         yield from (self.best, self.state, self.config, self.validation)
         yield from (self.log, self.curves, self.samples, self.tensorboard)
-        yield from self.path.glob(EPOCH_CHECKPOINTS)
+        yield from self.epoch_checkpoints()
         yield from self.path.glob(".partial.*")
+
+
+def _optional(kind: type, value: Any) -> Any:
+    return None if value is None else kind(value)
 
 
 def model_label(checkpoint: str | Path) -> str:

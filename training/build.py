@@ -9,6 +9,7 @@ from models.batch_normalization import fuse_batch_normalisation
 from models.checkpoints import load_checkpoint
 from models.discriminator import build_discriminator
 from models.lgps import DECODER_BLOCKS, scale_logits
+from models.run_folder import RunFolder
 from models.shipped import model_path
 from training.consistency import TwoViews
 from training.deep_supervision import DecoderHeads
@@ -16,6 +17,7 @@ from training.gan import LGPSGAN
 from training.optimizer import make_optimizer
 from training.options import TrainingOptions
 from training.recalibrate import batch_normalisations
+from training.saved_options import saved_options
 from training.trainer import SegmentationTrainer
 
 LOSSES = {
@@ -63,8 +65,9 @@ def build_network(
 def load_initial_weights(network: keras.Model, options: TrainingOptions) -> None:
     """Gives a network the weights of a checkpoint.
 
-    The logits are divided by the run's `logit_scale`, by which those of a saved network
-    were multiplied, so that a second run goes on where the first one stopped.
+    The logits are divided by the `logit_scale` of the run that saved the checkpoint, so
+    that a second run goes on where that one stopped. Without a `config.json` beside the
+    checkpoint they stay as they are.
 
     Args:
         network: as the options ask for.
@@ -80,8 +83,9 @@ def load_initial_weights(network: keras.Model, options: TrainingOptions) -> None
     except ValueError as error:
         message = f"--initial_weights {path} is not of the network to be trained"
         raise UserError(message) from error
-    if options.model == "lgps":
-        scale_logits(network, 1 / options.logit_scale)
+    run = RunFolder.of_checkpoint(path)
+    if options.model == "lgps" and run.config.is_file():
+        scale_logits(network, 1 / saved_options(run, {}).logit_scale)
 
 
 def build_trainer(

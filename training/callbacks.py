@@ -128,6 +128,10 @@ class RunLog(keras.callbacks.Callback):
 
     Must come last in the list of callbacks: it saves what the others have counted.
 
+    Attributes:
+        history: what `log.csv` holds, a dictionary for each epoch.
+        stopped: whether the run was ended early, so that no epoch is to come.
+
     Args:
         run: the run's folder.
         others: the other callbacks, whose counters are kept.
@@ -148,6 +152,7 @@ class RunLog(keras.callbacks.Callback):
         self.others = others
         self.checkpoints = checkpoints
         self.history: list[dict[str, float]] = []
+        self.stopped = False
         self._counters: dict[str, Any] = {}
 
     def restore(self, model: keras.Model) -> None:
@@ -157,6 +162,9 @@ class RunLog(keras.callbacks.Callback):
         self.checkpoints.best = progress["best"]
         self.checkpoints.best_epoch = progress["best_epoch"]
         self._counters = progress["counters"]
+        self.stopped = progress.get("stopped", False)
+        if self.writes_files and self.history:  # a kill may have left them behind
+            self._write_log()
 
     def on_train_begin(self, logs=None):
         # Keras's callbacks forget what they counted whenever `fit` is called.
@@ -176,12 +184,13 @@ class RunLog(keras.callbacks.Callback):
             "best": self.checkpoints.best,
             "best_epoch": self.checkpoints.best_epoch,
             "counters": self._counters,
+            "stopped": self.model.stop_training,
         }
         save_state(self.run.state, self.model, progress)
         self._write_log()
-        draw_curves(self.history, self.run.curves)
 
     def _write_log(self) -> None:
+        draw_curves(self.history, self.run.curves)
         with (
             replacing(self.run.log) as partial,
             open(partial, "w", newline="") as file,

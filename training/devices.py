@@ -59,13 +59,13 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
     if name == "multiworker":
         try:
             json.loads(config)["cluster"]["worker"]
+            return tf.distribute.MultiWorkerMirroredStrategy()
         except (TypeError, ValueError, KeyError):
             raise UserError(
                 "--strategy multiworker needs the environment variable TF_CONFIG with "
                 'the cluster\'s workers and this task, as in {"cluster": {"worker": '
                 '["host1:port", "host2:port"]}, "task": {"type": "worker", "index": 0}}'
             ) from None
-        return tf.distribute.MultiWorkerMirroredStrategy()
     if name == "mirrored":
         devices = tf.config.list_logical_devices("GPU")
         devices = devices or tf.config.list_logical_devices("CPU")

@@ -436,6 +436,10 @@ class TrainingOptions:
                 "--view_zoom is of the second view that --consistency adds",
             ),
             (
+                self.ema == 0 and any(s.average_at_end for s in self.stages),
+                "a stage with :average needs --ema",
+            ),
+            (
                 self.schedule == "cosine" and any(a >= b for a, b in pairwise(bounds)),
                 f"--warmup_epochs and --restart_epochs "
                 f"({', '.join(map(str, bounds[:-1]))}) do not ascend within the run's "

@@ -94,6 +94,12 @@ DEMO = {
     "use_discriminator": False,
 }
 
+# The flags that only one schedule of the learning rate reads.
+OF_SCHEDULE = {
+    "plateau": ("plateau_factor", "plateau_patience"),
+    "cosine": ("warmup_epochs", "restart_epochs"),
+}
+
 
 def new_options(given: Mapping[str, Any]) -> TrainingOptions:
     """Completes the given values from the model's recipe.
@@ -136,7 +142,18 @@ def new_options(given: Mapping[str, Any]) -> TrainingOptions:
         changes["encoder_weights"] = None
     if not changes.get("data_path"):
         changes["data_path"] = found_datasets()
-    return replace(options, **changes)
+    completed = replace(options, **changes)
+    _refuse_other_schedules(completed.schedule, given)
+    return completed
+
+
+def _refuse_other_schedules(schedule: str, given: Mapping[str, Any]) -> None:
+    for other, names in OF_SCHEDULE.items():
+        idle = [f"--{name}" for name in names if given.get(name)]
+        if idle and schedule != other:
+            raise UserError(
+                f"{', '.join(idle)} has no effect with --schedule {schedule}"
+            )
 
 
 def _refuse_foreign(model: str, given: Mapping[str, Any]) -> None:

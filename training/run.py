@@ -1,6 +1,6 @@
 """One training run, from prepared datasets to a folder with a scored checkpoint."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 
 import keras
@@ -70,20 +70,22 @@ def train(
             "with --overwrite or give another --name"
         )
     keras.utils.set_random_seed(options.seed)
-    precision = set_precision(options.precision)
+    # A run that goes on elsewhere keeps the precision that it began with.
+    options = replace(options, precision=set_precision(options.precision))
     train_samples, val_samples = load_samples(options)
     stages = options.planned_stages(train_samples.image_size)
     sides = [side for stage, *_ in stages for side, _ in stage.sizes]
+    check_sides(sides, options.model)
     if len(set(sides)) > 1 and isinstance(strategy, MULTI_WORKER):
         raise UserError("Several image sizes cannot be shared among several workers")
     size = options.final_size(train_samples.image_size)
     print(
         f"{len(train_samples)} training and {len(val_samples)} validation images at "
-        f"{'×'.join(map(str, size))}, {precision}, "
+        f"{'×'.join(map(str, size))}, {options.precision}, "
         f"{strategy.num_replicas_in_sync} device(s)"
     )
     steps = steps_per_epoch(train_samples, options.batch_size)
-    done = saved_epochs(run.state) if resume else 0
+    done = epochs_done(run) if resume else 0
     built = options  # the saved state replaces the weights that a run began with
     if done:
         built = replace(options, encoder_weights=None, initial_weights=None)
@@ -102,7 +104,7 @@ def train(
         val_samples, prepare, size, options.batch_size, several
     )
     for stage, first, end in stages:
-        if done >= end:
+        if done >= end or log.stopped:
             continue
         for callback in callbacks:  # what differs from stage to stage
             if isinstance(callback, AveragedWeights):
@@ -126,6 +128,29 @@ def train(
     if writes_files:
         finish(options, run, val_samples, log)
     return trainer
+
+
+def check_sides(sides: Iterable[int], model: str) -> None:
+    """Raises `UserError` for a side, in pixels, that a model cannot be trained at."""
+    for side in sides:
+        try:
+            IMAGE_CONVENTIONS[model].check_size(side, side)
+        except ValueError as error:
+            raise UserError(f"--stages: {error}") from error
+
+
+def epochs_done(run: RunFolder) -> int:
+    """How many epochs the run in a folder has done, for `--resume`.
+
+    Raises:
+        UserError: its state is damaged, or not there although an epoch was finished.
+    """
+    if not run.state.is_file() and (run.log.exists() or run.validation.exists()):
+        raise UserError(
+            f"{run} cannot be taken up: {run.state} is not there; start anew with "
+            "another --name, and with --initial_weights to begin with its weights"
+        )
+    return saved_epochs(run.state)
 
 
 def load_samples(options: TrainingOptions) -> tuple[Samples, Samples]:

@@ -86,7 +86,7 @@ def _opened(path: Path) -> Iterator[h5py.File]:
     try:
         with h5py.File(path) as file:
             yield file
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"{path} is not a readable training state: {error}") from error
 
 

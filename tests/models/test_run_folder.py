@@ -20,7 +20,15 @@ def test_a_validation_comes_back_as_it_was_written(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"threshold": "x", "dice": 1, "dice_at_0.5": 1}']
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"threshold": "x", "dice": 1, "dice_at_0.5": 1}',
+        '{"threshold": 0.5, "dice": 1, "dice_at_0.5": 1, "temperature": "hot"}',
+        '{"threshold": 0.5, "dice": 1, "dice_at_0.5": 1, "epoch": [1]}',
+    ],
 )
 def test_a_damaged_validation_is_named(text, tmp_path):
     run = RunFolder(tmp_path)
@@ -50,10 +58,15 @@ def test_clearing_removes_what_a_run_writes_and_nothing_else(tmp_path):
         "epoch_9_val_loss_0.2500.h5",
         "epoch_10_val_loss_0.5000.h5",
     ]
-    kept = tmp_path / "mine.h5"
-    kept.touch()
+    kept = [tmp_path / "epoch_best_val_loss_0.1.h5", tmp_path / "mine.h5"]
+    for file in kept:
+        file.touch()
+    assert run.holds_a_run()
     run.clear()
-    assert list(tmp_path.iterdir()) == [kept]
+    assert sorted(tmp_path.iterdir()) == kept
+    assert not run.holds_a_run()
+    run.best.touch()  # of a run whose configuration is gone
+    assert run.holds_a_run()
 
 
 def test_a_run_s_best_is_called_by_the_run(tmp_path):

@@ -9,7 +9,7 @@ from cli.command import UserError
 from models.run_folder import RunFolder, Validation
 from training.callbacks import BestCheckpoints
 from training.options import TrainingOptions
-from training.run import begin_folder, load_samples
+from training.run import begin_folder, epochs_done, load_samples
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,12 @@ def test_overwriting_removes_a_run_s_files_and_no_others(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "flags", [["--image_size", "100"], ["--encoder_weights", "nowhere.h5"]]
+    "flags",
+    [
+        ["--image_size", "100"],
+        ["--stages", "40:1", "32:1"],
+        ["--encoder_weights", "nowhere.h5"],
+    ],
 )
 def test_a_mistake_overwrites_nothing(flags, tiny_dataset, tmp_path):
     (tmp_path / "best.h5").touch()
@@ -67,6 +72,40 @@ def test_a_mistake_overwrites_nothing(flags, tiny_dataset, tmp_path):
     with pytest.raises(UserError):
         train.main(train.parse_args([*flags, "--overwrite"]))
     assert [file.name for file in tmp_path.iterdir()] == ["best.h5"]
+
+
+def test_a_run_is_not_replaced_without_being_asked(tiny_dataset, tmp_path):
+    (tmp_path / "best.h5").touch()
+    flags = ["--data_path", str(tiny_dataset), "--out_dir", str(tmp_path)]
+    with pytest.raises(UserError, match="holds a run already"):
+        train.main(train.parse_args(flags))
+    assert [file.name for file in tmp_path.iterdir()] == ["best.h5"]
+
+
+def test_a_run_without_its_state_does_not_start_again(tmp_path):
+    run = RunFolder(tmp_path)
+    assert epochs_done(run) == 0  # killed in its first epoch
+    run.log.touch()
+    with pytest.raises(UserError, match=r"state\.h5 is not there"):
+        epochs_done(run)
+
+
+@pytest.mark.slow
+def test_a_run_that_stopped_early_has_stopped_when_it_is_taken_up(
+    tiny_dataset, tmp_path, capsys
+):
+    out = ["--out_dir", str(tmp_path)]
+    flags = ["--data_path", str(tiny_dataset), "--no_discriminator", "--epochs", "9"]
+    flags += ["--early_stop_patience", "1", "--learning_rate", "1e-12"]
+    flags += ["--bn_recalibrate", "0", "--seed", "3", "--monitor", "val_iou"]
+    train.main(train.parse_args([*out, *flags]))
+    run = RunFolder(tmp_path)
+    log = run.log.read_text()
+    assert len(log.splitlines()) < 10
+    run.log.unlink()  # as a kill after the state was saved would leave it
+    train.main(train.parse_args(["--resume", *out]))
+    assert run.log.read_text() == log
+    assert "val_iou" in capsys.readouterr().out
 
 
 def test_validation_sets_can_be_given(tiny_dataset):

@@ -212,6 +212,12 @@ def test_an_adversarial_weight_brings_the_discriminator_back():
         (["--stages", "32:2", "--early_stop_patience", "3"], "of fixed length"),
         (["--monitor", "last", "--early_stop_patience", "3"], "other than last"),
         (["--view_zoom", "1.4"], "second view that --consistency adds"),
+        (["--warmup_epochs", "2"], "--warmup_epochs has no effect with --schedule pl"),
+        (
+            ["--schedule", "cosine", "--plateau_patience", "9"],
+            "plateau_patience has no",
+        ),
+        (["--stages", "32:2:average"], ":average needs --ema"),
     ],
 )
 def test_flags_that_contradict_each_other_are_refused(flags, message):

@@ -1,5 +1,7 @@
 """The trainer: image sizes, the decoder's heads, what is traced and what is saved."""
 
+from dataclasses import asdict
+
 import keras
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from models.checkpoints import load_checkpoint, save_checkpoint
 from models.run_folder import RunFolder
 from training.build import build_trainer
 from training.callbacks import BestCheckpoints, scaled_logits
+from training.options import TrainingOptions
 from training.recipes import new_options
 
 SIDES = (32, 48)
@@ -79,9 +82,15 @@ def test_a_run_goes_on_from_a_saved_network(tmp_path):
     path = tmp_path / "first.h5"
     with scaled_logits(first, 3.0):
         save_checkpoint(first, path)
-    second = _trainer(logit_scale=3.0, initial_weights=str(path)).network
     images, _ = _batch(64)
-    np.testing.assert_allclose(first(images), second(images), atol=1e-6)
+    saved = load_checkpoint(path).model(images)
+    second = _trainer(initial_weights=str(path)).network
+    np.testing.assert_allclose(second(images), saved, atol=1e-6)
+    # Beside its run's options, the file says what its logits were multiplied by.
+    options = TrainingOptions(logit_scale=3.0)
+    RunFolder(tmp_path).write_config({"options": asdict(options)})
+    second = _trainer(initial_weights=str(path)).network
+    np.testing.assert_allclose(second(images), first(images), atol=1e-6)
 
 
 @pytest.mark.parametrize(("model", "use_se"), [("lgps", False), ("pvtseg", True)])
