@@ -10,11 +10,14 @@ training images of the last run, as its last stage augments them. The new folder
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from cli.command import UserError, command_parser, import_tensorflow, run_command
 from models.run_folder import RunFolder
 from training.saved_options import saved_options
+
+RE_ESTIMATED_IMAGES = 256  # where the run itself kept its moving averages
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -40,7 +43,7 @@ def main(args: argparse.Namespace) -> None:
             run already.
     """
     runs, out = [RunFolder(path) for path in args.runs], RunFolder(args.out_dir)
-    if out.holds_a_run() or out.best.exists():
+    if out.holds_a_run():
         raise UserError(f"{out} holds a run already; give another --out_dir")
     options = saved_options(runs[-1], {})
     import_tensorflow()
@@ -60,13 +63,15 @@ def main(args: argparse.Namespace) -> None:
         raise UserError(f"The networks of {', '.join(map(str, runs))} differ")
     network.set_weights([np.mean(same, axis=0) for same in zip(*weights, strict=True)])
     train_samples, val_samples = load_samples(options)
-    if options.bn_recalibrate:
-        stage, *_ = options.planned_stages(train_samples.image_size)[-1]
-        recalibrate(
-            network,
-            recalibration_images(train_samples, last.image_size, stage, options),
-            tf.function(lambda images: network(images, training=True)),
-        )
+    stage, *_ = options.planned_stages(train_samples.image_size)[-1]
+    estimated = replace(
+        options, bn_recalibrate=options.bn_recalibrate or RE_ESTIMATED_IMAGES
+    )
+    recalibrate(
+        network,
+        recalibration_images(train_samples, last.image_size, stage, estimated),
+        tf.function(lambda images: network(images, training=True)),
+    )
 
     out.path.mkdir(parents=True, exist_ok=True)
     save_checkpoint(network, out.best)

@@ -35,6 +35,7 @@ ROOT = Path(__file__).resolve().parents[1]
 OUT_DIR = ROOT / "runs" / "search"
 SCORE = "pranet.mean_dice"
 VALIDATION_SET = "validation"
+FLAGS_FILE = "flags.txt"  # of train.py, one a line, in the folder of a run
 SIZES = "128=20,160=40,192=40"  # mean 168 pixels
 BASE = {
     "stages": [f"{SIZES}:25"],
@@ -113,13 +114,32 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(args: argparse.Namespace) -> None:
-    """Trains and scores what is missing, then prints the table."""
+def main(args: argparse.Namespace) -> int:
+    """Trains and scores what is missing, then prints the table.
+
+    Returns:
+        The exit code: 1 if an arm failed.
+    """
+    succeeded = True
     if not args.table:
         jobs = [(arm, seed) for seed in args.seeds for arm in args.arms]
+        for arm, seed in jobs:
+            refuse_other_flags(arm, seed, args)
         with ThreadPoolExecutor(args.jobs) as pool:
-            list(pool.map(lambda job: run_arm(*job, args), jobs))
+            succeeded = all(list(pool.map(lambda job: run_arm(*job, args), jobs)))
     print(table(args.out_dir, args.arms, args.seeds))
+    return 0 if succeeded else 1
+
+
+def refuse_other_flags(arm: str, seed: int, args: argparse.Namespace) -> None:
+    """Raises `UserError` when the run of an arm was begun with other flags."""
+    file = folder_of(args.out_dir, arm, seed).path / FLAGS_FILE
+    wanted = flags(arm, seed, args)
+    if file.is_file() and file.read_text("utf-8").splitlines() != wanted:
+        raise UserError(
+            f"{file.parent} was begun with other options, which {file.name} lists; "
+            "give another --out_dir"
+        )
 
 
 def folder_of(out_dir: Path, arm: str, seed: int) -> RunFolder:
@@ -128,10 +148,15 @@ def folder_of(out_dir: Path, arm: str, seed: int) -> RunFolder:
     return RunFolder(out_dir / f"{name}_{seed}")
 
 
-def run_arm(arm: str, seed: int, args: argparse.Namespace) -> None:
-    """Trains and scores an arm in processes of their own, unless that is done."""
+def run_arm(arm: str, seed: int, args: argparse.Namespace) -> bool:
+    """Trains and scores an arm in processes of their own, unless that is done.
+
+    Returns:
+        Whether all went well.
+    """
     run = folder_of(args.out_dir, arm, seed)
     run.path.mkdir(parents=True, exist_ok=True)
+    write_text(run.path / FLAGS_FILE, "\n".join(flags(arm, seed, args)))
     commands = []
     if not run.validation.is_file():
         command = ["train.py", "--out_dir", str(run)]
@@ -143,11 +168,12 @@ def run_arm(arm: str, seed: int, args: argparse.Namespace) -> None:
         for command in commands:
             if not _succeeds(command, log):
                 print(f"{arm}, seed {seed}: failed, see {log.name}\n", end="")
-                return
+                return False
         for command in scoring_commands(run, args):
             if not _succeeds(command, log):
                 print(f"{arm}, seed {seed}: not scored, see {log.name}\n", end="")
-                return
+                return False
+    return True
 
 
 def _succeeds(command: Sequence[str], log) -> bool:
@@ -248,7 +274,8 @@ def table(out_dir: Path, arms: Sequence[str], seeds: Sequence[int]) -> str:
         if found:
             rows.append(_row(arm, found, base, sets))
     if not rows:
-        raise UserError(f"No finished run in {out_dir}")
+        missing = "" if sets else ", or none of the base, with which all are compared"
+        raise UserError(f"No finished run in {out_dir}{missing}")
     rows.sort(reverse=True)
     heads = ["Arm", "mean", "by seed", *sets, "small polyps", "less the base's"]
     lines = [[*heads, "95 % interval"], ["---"] * (len(heads) + 1)]

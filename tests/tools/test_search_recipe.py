@@ -4,11 +4,13 @@ import sys
 
 import pytest
 
+from cli.command import UserError
 from data.storage import write_manifest
 from models.run_folder import Validation
 from tools.search_recipe import (
     folder_of,
     parse_args,
+    refuse_other_flags,
     run_arm,
     scoring_commands,
     table,
@@ -18,9 +20,27 @@ from tools.search_recipe import (
 def test_failed_run_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "executable", "false")
     args = parse_args(["--data_path", "none", "--out_dir", str(tmp_path)])
-    run_arm("mild", 3, args)
+    assert not run_arm("mild", 3, args)
     log = tmp_path / "mild_3" / "output.log"
     assert f"mild, seed 3: failed, see {log}" in capsys.readouterr().out
+
+
+def test_a_run_with_other_options_is_not_taken_over(tmp_path, monkeypatch):
+    flags = ["--data_path", "none", "--out_dir", str(tmp_path)]
+    args = parse_args(flags)
+    monkeypatch.setattr(sys, "executable", "false")
+    refuse_other_flags("mild", 3, args)
+    run_arm("mild", 3, args)
+    refuse_other_flags("mild", 3, args)
+    others = parse_args([*flags, "--encoder_weights", "other.h5"])
+    with pytest.raises(UserError, match="mild_3 was begun with other options"):
+        refuse_other_flags("mild", 3, others)
+
+
+def test_a_table_without_the_base_says_so(tmp_path):
+    _score(folder_of(tmp_path, "mild", 0), "External", [0.5])
+    with pytest.raises(UserError, match="none of the base"):
+        table(tmp_path, ["mild"], [0])
 
 
 def _score(run, dataset: str, dice: list[float], area: float = 4e4) -> None:
