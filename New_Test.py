@@ -141,6 +141,8 @@ def main(args: argparse.Namespace) -> None:
             f"folder: {', '.join(labels)}"
         )
     folders = [claim_folder(args.out_dir, source, case_set) for source in sources]
+    # Of several models each has another; what is compared must have one name.
+    label = "auto" if len(sources) > 1 and args.threshold == "auto" else None
     scores = {}
     for source, threshold, folder in zip(sources, thresholds, folders, strict=True):
         save_to = args.save_maps
@@ -149,7 +151,7 @@ def main(args: argparse.Namespace) -> None:
         scores[source.label] = evaluate(
             source,
             case_set,
-            build_protocols(names, threshold),
+            build_protocols(names, threshold, label),
             folder,
             threshold,
             save_to,

@@ -55,4 +55,4 @@ def e_measure_curve(counts: np.ndarray) -> np.ndarray:
         total += cell * (1 + alignment) ** 2 / 4
     total = np.where(truth_mean == 0, fn + tn, total)
     total = np.where(truth_mean == 1, tp + fp, total)
-    return total / (pixels - 1 + EPSILON)
+    return total / (np.maximum(pixels - 1, 1) + EPSILON)

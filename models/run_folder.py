@@ -118,7 +118,7 @@ class RunFolder:
             runs = sorted(self.path.parent.glob(f"*/{self.config.name}"))
             listed = ", ".join(str(file.parent) for file in runs)
             raise UserError(
-                f"There is no run to resume in {self}"
+                f"There is no run in {self}"
                 + (f"; runs there: {listed}" if runs else "")
             )
         return _read_object(self.config, "is not a run's configuration")

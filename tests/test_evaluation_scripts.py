@@ -16,6 +16,7 @@ from data import demo, prepare
 from deploy.thresholds import read_threshold
 from evaluation.cases import find_case_sets, tell_apart
 from evaluation.protocols import PROTOCOL_NAMES
+from evaluation.report.side_by_side import comparison_name
 from models.run_folder import RunFolder, Validation
 from models.shipped import model_path
 
@@ -126,6 +127,12 @@ def test_maps_side_by_side(data, maps, tmp_path, capsys):
     run(New_Test, *arguments, "--seeds", "--out_dir", tmp_path)
     text = (folder / "comparison.md").read_text(encoding="utf-8")
     assert "mean ± sd of 2 seeds" in text
+
+
+def test_a_comparison_of_many_has_a_name_that_a_folder_can_have():
+    assert comparison_name(["a", "b"]) == "a_vs_b"
+    names = [comparison_name([f"run_{n}" * 9, *"bcdefg"] * 9) for n in (1, 2)]
+    assert names[0] != names[1] and max(map(len, names)) < 255
 
 
 def test_maps_are_called_by_the_whole_name_of_their_folder(data, maps, tmp_path):

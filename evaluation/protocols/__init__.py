@@ -22,7 +22,7 @@ PROTOCOL_NAMES = (
 
 
 def build_protocols(
-    names: Iterable[str], threshold: float | None = None
+    names: Iterable[str], threshold: float | None = None, label: str | None = None
 ) -> list["Protocol"]:
     """Builds the named protocols.
 
@@ -30,6 +30,7 @@ def build_protocols(
         names: any of `PROTOCOL_NAMES`.
         threshold: a second threshold to score at, in (0, 1). Each protocol that takes
             a threshold is built for it too, with a name such as `pvtseg@0.37`.
+        label: stands for the threshold in these names.
     """
     from evaluation.protocols.lgps import lgps, lgps_verbatim
     from evaluation.protocols.medico import medico
@@ -43,7 +44,8 @@ def build_protocols(
         return protocols
     return protocols + [
         replace(
-            protocol.at_threshold(threshold), name=f"{protocol.name}@{threshold:.4g}"
+            protocol.at_threshold(threshold),
+            name=f"{protocol.name}@{label or format(threshold, '.4g')}",
         )
         for protocol in protocols
         if protocol.at_threshold

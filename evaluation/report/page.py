@@ -152,9 +152,9 @@ def _protocol_table(metrics: dict, protocol: str) -> str:
         )
         for anchor in find_anchors(metrics["dataset"], protocol)
     ]
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in scores)
+    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in scores)
     body = "".join(
-        f'<tr class="{kind}"><th>{html.escape(label)}</th>'
+        f'<tr class="{kind}"><th scope="row">{html.escape(label)}</th>'
         + "".join(f"<td>{cells.get(name, '')}</td>" for name in scores)
         + "</tr>"
         for kind, label, cells in rows
@@ -162,7 +162,7 @@ def _protocol_table(metrics: dict, protocol: str) -> str:
     return (
         f'<section class="protocol"><h3>{html.escape(protocol)}</h3>'
         f'<p>{html.escape(metrics["rules"][protocol])}</p><div class="scroll">'
-        f"<table><tr><th></th>{head}</tr>{body}</table></div></section>"
+        f"<table><tr><td></td>{head}</tr>{body}</table></div></section>"
     )
 
 

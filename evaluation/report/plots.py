@@ -1,6 +1,7 @@
 """Plots of a scored set for the report page, as inline SVG."""
 
 import io
+import re
 
 import matplotlib
 import numpy as np
@@ -18,13 +19,22 @@ matplotlib.rcParams["text.parse_math"] = False  # a name may hold "$"
 ACCENT, SECOND, FAINT = "#2563a8", "#c2571a", "#9aa3ad"
 
 
-def _to_svg(figure: Figure) -> str:
-    """Renders an SVG element that can be put into HTML; its text stays text."""
+def _to_svg(figure: Figure, label: str) -> str:
+    """Renders an SVG element that can be put into HTML; its text stays text.
+
+    Args:
+        figure: the plot.
+        label: what it shows, for screen readers; no other plot of a page has the same.
+    """
     buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "report"}):
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": label}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     svg = buffer.getvalue()
-    return svg[svg.index("<svg") :]
+    svg = svg[svg.index("<svg") :]
+    # Names that nothing refers to, such as axes_1, would occur in every plot of a page.
+    used = set(re.findall(r"#([\w.-]+)", svg))
+    svg = re.sub(r' id="([^"]+)"', lambda name: name[0] if name[1] in used else "", svg)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
 
 
 def _new_plot(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
@@ -47,7 +57,7 @@ def plot_slices(slices: list[dict]) -> str:
     axes.set_yticks(places, labels, fontsize=8)
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.6, len(slices) - 0.4))
     axes.grid(axis="x", color="#e5e7eb")
-    return _to_svg(figure)
+    return _to_svg(figure, "mean Dice of each slice with its interval")
 
 
 def plot_sweep(scores: SetScores) -> str:
@@ -63,7 +73,7 @@ def plot_sweep(scores: SetScores) -> str:
     axes.axvline(scores.threshold, color=FAINT, ls="--", lw=1, label="threshold used")
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.legend(fontsize=8, frameon=False, loc="lower center")
-    return _to_svg(figure)
+    return _to_svg(figure, "mean Dice and IoU at each threshold")
 
 
 def plot_calibration(scores: SetScores) -> str:
@@ -78,7 +88,7 @@ def plot_calibration(scores: SetScores) -> str:
     )
     axes.set(xlim=(-0.02, 1.02), ylim=(0, 1.02))
     axes.legend(fontsize=8, frameon=False, loc="upper left")
-    return _to_svg(figure)
+    return _to_svg(figure, "share of polyp pixels by predicted probability")
 
 
 def plot_dice_histogram(scores: SetScores) -> str:
@@ -90,7 +100,7 @@ def plot_dice_histogram(scores: SetScores) -> str:
     )
     axes.legend(fontsize=8, frameon=False, loc="upper left")
     axes.set_xlim(0, 1)
-    return _to_svg(figure)
+    return _to_svg(figure, "number of images by Dice")
 
 
 def plot_free_response(scores: VideoScores) -> str:
@@ -105,4 +115,4 @@ def plot_free_response(scores: VideoScores) -> str:
     lowest = np.nan_to_num(curve[:, :, 0], nan=1).min()  # NaN: there is no polyp
     axes.set(xlim=(0, None), ylim=(max(0, lowest - 0.2), 1))
     axes.legend(fontsize=8, frameon=False, loc="lower right")
-    return _to_svg(figure)
+    return _to_svg(figure, "polyps found by false regions per frame")

@@ -1,5 +1,6 @@
 """Writes the comparison of several models on one set: table, JSON and figure."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +13,17 @@ from evaluation.cases import CaseSet, MapSource
 from evaluation.report.qualitative import draw_side_by_side, pick_ranked
 from evaluation.report.tables import format_score, markdown_table
 from evaluation.scoring import SetScores
+
+LONGEST_NAME = 200  # bytes, of a folder
+
+
+def comparison_name(labels: Sequence[str]) -> str:
+    """The name of a comparison's folder; cut where a file system would refuse it."""
+    name = "_vs_".join(labels)
+    if len(name.encode()) <= LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{labels[0][:40]}_vs_{len(labels) - 1}_others_{digest}"
 
 
 def write_comparison(
@@ -30,7 +42,7 @@ def write_comparison(
         scores: label → scores, in the order of `sources`.
         seeds: the models are one model trained with several seeds.
     """
-    folder = root / "_vs_".join(scores) / case_set.name
+    folder = root / comparison_name(list(scores)) / case_set.name
     make_folder(folder)
     content: dict = {"dataset": case_set.name, "models": list(scores)}
     if seeds:

@@ -66,16 +66,16 @@ def _explained(scores: VideoScores) -> str:
 
 
 def _table(title: str, columns: dict[str, dict[str, Score]]) -> str:
-    head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
+    head = "".join(f'<th scope="col">{html.escape(column)}</th>' for column in columns)
     rows = "".join(
-        f"<tr><th>{name}</th>"
+        f'<tr><th scope="row">{name}</th>'
         + "".join(
             f"<td>{format_score(name, table[name])}</td>" for table in columns.values()
         )
         + "</tr>"
         for name in next(iter(columns.values()))
     )
-    table = f"<table><tr><th>{title}</th>{head}</tr>{rows}</table>"
+    table = f'<table><tr><th scope="col">{title}</th>{head}</tr>{rows}</table>'
     return f'<div class="scroll">{table}</div>'
 
 
@@ -155,7 +155,7 @@ def timeline(frames: list[Frame]) -> str:
             shapes.append(f'<polyline points="{points}"/>')
     return (
         f'<svg class="timeline" viewBox="0 0 {WIDTH} {base + PLOT}" '
-        f'preserveAspectRatio="none" role="img" aria-label="timeline">'
+        f'preserveAspectRatio="none" aria-hidden="true">'
         f'<rect class="ground" y="{base}" width="{WIDTH}" height="{PLOT}"/>'
         f"{''.join(shapes)}</svg>"
     )

@@ -41,7 +41,7 @@ def test_no_run_lists_those_beside_it(tmp_path):
     other = RunFolder(tmp_path / "other")
     other.path.mkdir()
     other.write_config({})
-    with pytest.raises(UserError, match=r"no run to resume in .*mine; runs.*other"):
+    with pytest.raises(UserError, match=r"no run in .*mine; runs.*other"):
         RunFolder(tmp_path / "mine").read_config()
     other.config.write_text("[")
     with pytest.raises(UserError, match="is not a run's configuration"):

@@ -102,7 +102,7 @@ def test_resuming_refuses_what_contradicts_the_run(tmp_path):
         saved_options(run, {"batch_size": 8})
     with pytest.raises(UserError, match=r"go on with --no_se \(was True\)"):
         saved_options(run, {"use_se": False})
-    with pytest.raises(UserError, match="no run to resume"):
+    with pytest.raises(UserError, match="no run in"):
         saved_options(RunFolder(tmp_path / "other"), {})
 
 

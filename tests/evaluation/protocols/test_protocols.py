@@ -156,6 +156,8 @@ def test_threshold_is_in_the_name(make_case):
     protocols = build_protocols(["pvtseg", "pranet"], threshold=0.3)
     table = score_cases([case], protocols).table()
     assert list(table) == ["pvtseg", "pranet", "pvtseg@0.3"]
+    *_, labelled = build_protocols(["pvtseg"], 0.3, label="auto")
+    assert labelled.name == "pvtseg@auto"
     assert (table["pvtseg"]["recall"], table["pvtseg@0.3"]["recall"]) == (0.5, 1)
 
 
