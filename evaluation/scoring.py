@@ -9,6 +9,7 @@ from cli.parallel import map_in_order
 from evaluation.cases import Case
 from evaluation.protocols.base import DEFAULT_THRESHOLD, Protocol, at_network_size
 from evaluation.protocols.pvtseg import pvtseg
+from evaluation.video.regions import MIN_AREA
 from metrics.calibration import calibration_sums
 from metrics.confusion import dice_score, iou_score
 from metrics.lesions import count_lesions, touches_border
@@ -104,7 +105,7 @@ def _facts(
     polyps' area at the frame's own size, NaN where that is unknown.
     """
     scores = per_image.scores(per_image.measure(case))
-    lesions = count_lesions(truth, prediction)
+    lesions = count_lesions(truth, prediction, MIN_AREA * truth.size)
     height, width = case.source_size or (np.nan, np.nan)
     return {
         "name": case.name,

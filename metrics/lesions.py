@@ -23,12 +23,16 @@ class LesionCounts:
     false_positives: int
 
 
-def count_lesions(truth: np.ndarray, prediction: np.ndarray) -> LesionCounts:
+def count_lesions(
+    truth: np.ndarray, prediction: np.ndarray, smallest: float = 1
+) -> LesionCounts:
     """Matches predicted regions to lesions.
 
     Args:
         truth: `(H, W)` mask, 0/1 or bool.
         prediction: `(H, W)` mask, 0/1 or bool.
+        smallest: in pixels; smaller regions are left out, as slips of the pen and
+            specks. A truth that is not empty keeps its largest region.
     """
     regions, lesions = label(truth.astype(bool), return_num=True, connectivity=2)
     found_regions, findings = label(
@@ -36,10 +40,13 @@ def count_lesions(truth: np.ndarray, prediction: np.ndarray) -> LesionCounts:
     )
     shared = np.zeros((lesions + 1, findings + 1), np.int64)
     np.add.at(shared, (regions.ravel(), found_regions.ravel()), 1)
-    overlap = shared[1:, 1:]
-    areas = shared.sum(axis=1)[1:, None] + shared.sum(axis=0)[None, 1:]
+    truth_areas, found_areas = shared.sum(axis=1)[1:], shared.sum(axis=0)[1:]
+    rows = truth_areas >= min(smallest, truth_areas.max(initial=0))
+    columns = found_areas >= smallest
+    overlap = shared[1:, 1:][rows][:, columns]
+    areas = truth_areas[rows, None] + found_areas[None, columns]
     matches = int(np.count_nonzero(overlap > MATCH_IOU * (areas - overlap)))
-    return LesionCounts(lesions, matches, findings - matches)
+    return LesionCounts(len(overlap), matches, int(columns.sum()) - matches)
 
 
 def touches_border(mask: np.ndarray) -> bool:

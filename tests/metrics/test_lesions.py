@@ -38,6 +38,16 @@ def test_empty_truth():
     assert count_lesions(draw(), draw()) == LesionCounts(0, 0, 0)
 
 
+def test_specks_are_left_out_but_not_the_only_polyp():
+    speck, polyp = draw((1, 1, 2, 3)), draw((10, 10, 14, 14))
+    both = speck | polyp
+    assert count_lesions(both, polyp, smallest=3) == LesionCounts(1, 1, 0)
+    assert count_lesions(polyp, both, smallest=3) == LesionCounts(1, 1, 0)
+    assert count_lesions(both, polyp, smallest=2) == LesionCounts(2, 1, 0)
+    assert count_lesions(speck, draw(), smallest=3) == LesionCounts(1, 0, 0)
+    assert count_lesions(draw(), speck, smallest=3) == LesionCounts(0, 0, 0)
+
+
 def test_diagonal_neighbours_are_one_polyp():
     assert count_lesions(np.eye(4), np.eye(4)).lesions == 1
 

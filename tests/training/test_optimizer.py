@@ -84,7 +84,7 @@ def test_batch_normalisation_is_slowed_everywhere():
 
 def test_stages_follow_each_other():
     stages = (Stage.parse("32:2"), Stage.parse("48=1,64=3:3:mild:average"))
-    options = _options(stages=stages)
+    options = _options(stages=stages, ema=0.9)
     assert options.epochs == 5
     assert options.planned_stages((96, 96)) == [(stages[0], 0, 2), (stages[1], 2, 5)]
     assert options.final_size((96, 96)) == (64, 64)  # the last stage's most frequent
@@ -93,7 +93,10 @@ def test_stages_follow_each_other():
     ((_, first, end),) = _options(epochs=7).planned_stages((96, 128))
     assert (first, end) == (0, 7)
     assert _options().final_size((96, 128)) == (96, 128)
-    assert _options(image_size=64, stages=stages).final_size((9, 9)) == (64, 64)
+    assert _options(image_size=64, stages=stages, ema=0.9).final_size((9, 9)) == (
+        64,
+        64,
+    )
     with pytest.raises(UserError, match="--stages .*takes the place of"):
         _options(stages=stages, epochs=3)
 
