@@ -37,6 +37,8 @@ class ExportOptions:
                 "--int8 needs --data_path, a prepared dataset to calibrate on"
                 " (Preprocess_SEG.py makes one)"
             )
+        if self.int8 and self.format == "saved_model":
+            raise UserError("--int8 is for openvino, onnx and litert")
         if self.int8 and self.dynamic:
             raise UserError(
                 "--int8 exports are of fixed batch and size; drop --dynamic"

@@ -167,6 +167,8 @@ def _output_path(options: ExportOptions) -> Path:
     out = options.out or options.model_path.with_name(stem + (suffix or "_saved_model"))
     if out.suffix != suffix:
         raise UserError(f"--out {out} must end in {suffix or 'no suffix'}")
+    if not suffix and out.is_file():
+        raise UserError(f"--out {out} is a file; a SavedModel is a folder")
     is_saved_model = (out / "saved_model.pb").is_file()
     if out.name in ("", "..") or (out.is_dir() and not is_saved_model):
         raise UserError(f"--out {out} is a folder but no SavedModel to be replaced")

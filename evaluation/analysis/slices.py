@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from evaluation.analysis.statistics import INTERVAL, cluster_weights
+from evaluation.analysis.statistics import cluster_weights, interval
 from evaluation.scoring import SetScores
 from metrics.calibration import expected_calibration_error
 from metrics.polyp_size import SIZE_BINS, size_bin
@@ -51,13 +51,13 @@ def _slices(scores: SetScores) -> Iterator[tuple[str, str, np.ndarray]]:
 
 def _score_slice(scores: SetScores, chosen: np.ndarray) -> dict:
     dice = scores.column("dice")[chosen]
-    samples = cluster_weights(scores.column("group")[chosen]) @ dice
+    groups = scores.column("group")[chosen]
     polyps = int(scores.column("polyps")[chosen].sum())
     found = int(scores.column("polyps_found")[chosen].sum())
     return {
         "images": len(chosen),
         "dice": float(dice.mean()),
-        "dice_interval": np.percentile(samples, INTERVAL).tolist(),
+        "dice_interval": interval(cluster_weights(groups) @ dice, groups),
         "iou": float(scores.column("iou")[chosen].mean()),
         "hd95": float(scores.column("hd95")[chosen].mean()),
         "polyps": polyps,

@@ -40,12 +40,25 @@ def bootstrap_scores(scores: SetScores, protocol: Protocol) -> dict[str, np.ndar
     return protocol.scores(weights @ scores.statistics[protocol.name])
 
 
-def intervals(scores: SetScores) -> dict[str, dict[str, list[float]]]:
-    """Computes 95 % percentile intervals: protocol → score → [low, high]."""
+def intervals(scores: SetScores) -> dict[str, dict[str, list[float] | None]]:
+    """Computes 95 % intervals: protocol → score → [low, high]; None of one group."""
+    groups = scores.column("group")
     return {
         protocol.name: {
-            name: np.percentile(values, INTERVAL).tolist()
+            name: interval(values, groups)
             for name, values in bootstrap_scores(scores, protocol).items()
         }
         for protocol in scores.protocols
     }
+
+
+def interval(samples: np.ndarray, groups: np.ndarray) -> list[float] | None:
+    """The 95 % percentile interval of bootstrap samples, `[low, high]`.
+
+    Args:
+        samples: `(resamples,)` values of a score.
+        groups: `(N,)` group of each case; with one group only there is no interval.
+    """
+    if len(np.unique(groups)) < 2:
+        return None
+    return np.percentile(samples, INTERVAL).tolist()

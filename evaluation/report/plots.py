@@ -51,7 +51,8 @@ def plot_slices(slices: list[dict]) -> str:
     places = np.arange(len(slices))[::-1]
     for place, part in zip(places, slices, strict=True):
         colour = FAINT if part["by"] == "all" else ACCENT
-        axes.plot(part["dice_interval"], [place, place], color=colour, lw=3, alpha=0.4)
+        if ends := part["dice_interval"]:
+            axes.plot(ends, [place, place], color=colour, lw=3, alpha=0.4)
         axes.plot(part["dice"], place, "o", color=colour, ms=6)
     labels = [f"{part['slice']}, n = {part['images']}" for part in slices]
     axes.set_yticks(places, labels, fontsize=8)

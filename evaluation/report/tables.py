@@ -73,8 +73,10 @@ def slices_table(slices: Sequence[dict]) -> str:
     return markdown_table(head, rows)
 
 
-def format_interval(name: str, interval: Sequence[float]) -> str:
+def format_interval(name: str, interval: Sequence[float] | None) -> str:
     """Formats an interval, such as "0.872–0.921"."""
+    if interval is None:
+        return "–"
     digits = 1 if name in PIXEL_SCORES else 3
     return "–".join(f"{end:.{digits}f}" for end in interval)
 

@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from evaluation.analysis.statistics import cluster_weights, intervals
+from evaluation.report.tables import format_interval
 
 
 def test_interval_is_the_percentile_bootstrap(fake_scores):
@@ -30,3 +31,5 @@ def test_like_images_of_a_group_widen_the_interval(fake_scores):
     grouped = intervals(fake_scores(dice, np.repeat(range(10), 20).astype(str)))
     grouped = grouped["medico"]["dice"]
     assert grouped[1] - grouped[0] > 3 * (alone[1] - alone[0])
+    one = intervals(fake_scores(dice, np.full(len(dice), "one")))["medico"]["dice"]
+    assert one is None and format_interval("dice", one) == "–"
