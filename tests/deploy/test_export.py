@@ -212,7 +212,7 @@ def test_what_differs_from_keras_is_deleted(checkpoint, tmp_path, monkeypatch, c
             return np.ones((1, *SIZE, 1), np.float32)
 
     monkeypatch.setattr(export_run, "check_format", lambda name: None)
-    monkeypatch.setattr(export_run, "load_runtime", lambda path: Wrong())
+    monkeypatch.setattr(export_run, "load_runtime", lambda path, verify: Wrong())
     monkeypatch.setattr(
         export_run, "write_model", lambda model, path, name: path.write_text("model")
     )
