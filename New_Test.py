@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cli.command import UserError, run_command
+from cli.files import read_lines
 from cli.ranges import Range, hold, number
 from evaluation.script_options import make_parser, print_origin, protocol_names
 from evaluation.views import DEFAULT_VIEW
@@ -166,10 +167,9 @@ def read_names(file: Path | None) -> list[str] | None:
     if file is None:
         return None
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
+        names = list(dict.fromkeys(read_lines(file)))
+    except (OSError, ValueError):
         raise UserError(f"{file}: cannot be read as a list of names") from None
-    names = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
     if not names:
         raise UserError(f"{file}: names no case")
     return names

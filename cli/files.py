@@ -60,6 +60,18 @@ def picture_path(text: str) -> Path:
     return path
 
 
+def read_lines(path: Path) -> list[str]:
+    """Reads a text file: its lines, stripped, without empty ones.
+
+    Raises:
+        ValueError: it is no text in UTF-8.
+    """
+    text = path.read_text(encoding="utf-8-sig")  # as editors of Windows save it
+    if "\0" in text:
+        raise ValueError(f"{path} is no text")
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a text file, ended by a line break, whole or not at all."""
     with replacing(path) as partial:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cli.command import UserError
+from cli.files import read_lines
 from data.pairs import IMAGE_SUFFIXES, Dataset, Pair, natural_order
 
 SPLITS = ("official", "pranet", "by-sequence", "by-centre", "random")
@@ -205,10 +206,9 @@ def _read_list(file: Path) -> list[str]:
     if not file.is_file():
         raise UserError(f"{file}: is missing; a split needs its training and test list")
     try:
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
+        names = [Path(line) for line in read_lines(file)]
+    except ValueError:
         raise UserError(f"{file}: is no text in UTF-8; save it in UTF-8") from None
-    names = [Path(line.strip()) for line in text.splitlines() if line.strip()]
     if not names:
         raise UserError(f"{file}: names no image")
     return [

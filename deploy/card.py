@@ -36,10 +36,14 @@ def weights_hash(path: Path) -> str:
 
 
 def check_against_card(path: Path) -> None:
-    """Compares an export with the card beside it; does nothing where there is none.
+    """Compares an export with the card beside it.
+
+    An export without a card, or with a damaged one, passes, unless it is a folder,
+    which is a SavedModel.
 
     Raises:
-        UserError: the export has changed since the card was written.
+        UserError: the export has changed since the card was written, or is a SavedModel
+            without one.
     """
     try:
         card = json.loads(card_path(path).read_text(encoding="utf-8"))
@@ -47,6 +51,11 @@ def check_against_card(path: Path) -> None:
         if "graph_sha256" in card:  # cards of earlier versions lack it
             changed = changed or card["graph_sha256"] != sha256(path)
     except (OSError, ValueError, KeyError, TypeError):
+        if path.is_dir():
+            raise UserError(
+                f"{path} has no card of Export.py, and a SavedModel can read and write "
+                "files; --unverified loads one that you trust"
+            ) from None
         return
     if changed:
         raise UserError(

@@ -26,7 +26,6 @@ def cached_export(checkpoint: Path) -> Path:
         The `.xml`, with its card beside it; the checkpoint itself where OpenVINO is not
         installed, the export fails or differs from Keras, or the cache cannot be
         written.
-
     """
     if find_spec("openvino") is None:
         return checkpoint

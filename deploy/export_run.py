@@ -25,7 +25,7 @@ from deploy.gate import (
 from deploy.metadata import describe_use, write_metadata
 from deploy.quantise import write_int8
 from deploy.runtimes import Runtime, available_cores, load_runtime
-from deploy.thresholds import chosen_threshold, scored_validation
+from deploy.thresholds import scored_validation
 from models.checkpoints import Checkpoint, load_checkpoint
 from models.inference import build_rgb_model, replace_erf
 
@@ -82,7 +82,7 @@ def export_checkpoint(options: ExportOptions) -> int:
         f"{checkpoint.convention.size_multiple}",
         "output": f"{_shape(model.output_shape)} float32 probability",
         "view": use["view"],
-        "threshold": chosen_threshold(checkpoint.path),
+        "threshold": validation.chosen_threshold if validation else None,
         "temperature": validation.temperature if validation else None,
         "parity": str(parity),
         "compared": asdict(parity),

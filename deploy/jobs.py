@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from cli.command import UserError
-from cli.files import sha256, write_json
+from cli.files import read_lines, sha256, write_json
 from data.pairs import IMAGE_SUFFIXES
 from deploy.formats import model_files
 from deploy.predict import MARKER
@@ -199,13 +199,10 @@ def listed_sources(source: str) -> list[str]:
     path = Path(source)
     if path.is_file() and path.suffix.lower() == ".txt":
         try:
-            text = path.read_text("utf-8")
-            lines = [line.strip() for line in text.splitlines()]
+            lines = read_lines(path)
         except ValueError:
-            text = "\0"
-        if "\0" in text:  # it could be in no path
-            raise UserError(f"{source} is no text in UTF-8")
-        lines = [line for line in lines if line and not line.startswith("#")]
+            raise UserError(f"{source} is no text in UTF-8") from None
+        lines = [line for line in lines if not line.startswith("#")]
         if not lines:
             raise UserError(f"{source} lists no source")
         return [each for line in lines for each in _videos(line) or [line]]

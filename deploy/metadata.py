@@ -10,7 +10,7 @@ import keras
 
 from cli.files import sha256
 from deploy.formats import require
-from deploy.thresholds import chosen_threshold, scored_validation
+from deploy.thresholds import scored_validation
 from evaluation.views import DEFAULT_VIEW
 
 DEFAULT_THRESHOLD = 0.5  # where a checkpoint's run has chosen none
@@ -31,7 +31,7 @@ def describe_use(
     """
     _, height, width, _ = model.input_shape
     validation = scored_validation(checkpoint)
-    threshold = chosen_threshold(checkpoint) or DEFAULT_THRESHOLD
+    threshold = (validation and validation.chosen_threshold) or DEFAULT_THRESHOLD
     temperature = validation and validation.temperature
     return {
         "model": model.name,

@@ -20,7 +20,7 @@ import numpy as np
 
 from cli.command import UserError
 from data.images import silent_codecs
-from deploy.card import card_path, check_against_card
+from deploy.card import check_against_card
 from deploy.formats import require
 
 ROUNDING = 1e-4  # of values that int8 stands for
@@ -229,11 +229,6 @@ def load_runtime(
             f"{path} is no model; expected .h5, .xml, .onnx, .tflite or a SavedModel"
         )
     options = RuntimeOptions(threads or available_cores(), at_once, exact, verify)
-    if verify and is_saved_model and not card_path(path).is_file():
-        raise UserError(
-            f"{path} has no card of Export.py, and a SavedModel can read and write "
-            "files; --unverified loads one that you trust"
-        )
     if verify and suffix != ".h5":
         check_against_card(path)
     try:

@@ -19,7 +19,7 @@ from deploy.threads import newest
 TEXT = cv2.VideoWriter_fourcc(*"ansi")  # FFmpeg reads a text file as a video of it
 DAMAGED_RUN = 25  # unreadable frames in a row after which a video counts as ended
 ADDRESS = re.compile(r"(rtsp|rtmp|https?)://", re.IGNORECASE)
-SECRETS = re.compile(r"^[^:]*://([^/]*@)?|[?#].*$")  # of an address; not to be shown
+SECRETS = re.compile(r"^(\w+://)[^/]*@|[?#].*$")  # of an address; not to be shown
 DEVICE = "/dev/video"
 CAMERA = re.compile("[0-9]{1,4}")
 OPEN_SECONDS = 10  # until a stream must have begun
@@ -312,7 +312,7 @@ def without_secrets(source: str) -> str:
     """A source as it was given, without the user, password and query of an address."""
     if not ADDRESS.match(source):
         return source
-    return re.sub(r"^(\w+://)[^/]*@|[?#].*$", r"\1", source)
+    return SECRETS.sub(r"\1", source)
 
 
 def is_live(source: str) -> bool:
@@ -324,7 +324,9 @@ def is_live(source: str) -> bool:
 def live_name(address: str | int) -> str:
     """Names a live source, for folders and messages, without what is secret in it."""
     is_stream = ADDRESS.match(str(address))
-    name = SECRETS.sub("", address) if is_stream else f"camera {address}"
+    name = f"camera {address}"
+    if is_stream:
+        _, _, name = without_secrets(address).partition("://")
     return re.sub(r"[^\w. -]+", "_", name).strip("_")
 
 

@@ -34,23 +34,13 @@ def read_threshold(wanted: float | str | None, model_path: Path) -> float | None
             f"--threshold auto is known for a run's {BEST_CHECKPOINT} only, not for "
             f"{model_path}; give a number"
         )
-    chosen = chosen_threshold(model_path)
+    validation = scored_validation(model_path)
+    chosen = validation and validation.chosen_threshold
     if chosen is None:
         file = RunFolder.of_checkpoint(model_path).validation
-        fault = "its images were trained on too" if file.exists() else "it is not there"
+        fault = "its images were trained on too" if validation else "it is not there"
         raise UserError(f"--threshold auto needs {file}, but {fault}; give a number")
     return chosen
-
-
-def chosen_threshold(checkpoint: Path) -> float | None:
-    """The threshold that was best on the images a checkpoint's run held back.
-
-    None where it held none back, or where no scores are known.
-    """
-    validation = scored_validation(checkpoint)
-    if validation is None or validation.trained_on:
-        return None
-    return validation.threshold
 
 
 def scored_validation(checkpoint: Path) -> Validation | None:

@@ -51,6 +51,11 @@ class Validation:
     ece_calibrated: float | None = None
 
     @property
+    def chosen_threshold(self) -> float | None:
+        """The threshold for other images; None where these were trained on too."""
+        return None if self.trained_on else self.threshold
+
+    @property
     def image_names(self) -> set[str]:
         """Names of the images, without their dataset's."""
         return {name.rpartition("/")[2] for name, *_ in self.per_image}

@@ -15,9 +15,8 @@ from pathlib import Path
 
 from cli.command import UserError, command_parser, import_tensorflow, run_command
 from models.run_folder import RunFolder
+from training.options import TrainingOptions
 from training.saved_options import saved_options
-
-RE_ESTIMATED_IMAGES = 256  # where the run itself kept its moving averages
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -64,9 +63,8 @@ def main(args: argparse.Namespace) -> None:
     network.set_weights([np.mean(same, axis=0) for same in zip(*weights, strict=True)])
     train_samples, val_samples = load_samples(options)
     stage, *_ = options.planned_stages(train_samples.image_size)[-1]
-    estimated = replace(
-        options, bn_recalibrate=options.bn_recalibrate or RE_ESTIMATED_IMAGES
-    )
+    images = options.bn_recalibrate or TrainingOptions.bn_recalibrate
+    estimated = replace(options, bn_recalibrate=images)
     recalibrate(
         network,
         recalibration_images(train_samples, last.image_size, stage, estimated),

@@ -12,6 +12,7 @@ import Export
 from cli.command import UserError
 from data import demo
 from deploy import export_run, runtimes
+from deploy.card import card_path
 from deploy.formats import FORMATS, require
 from deploy.gate import (
     Frames,
@@ -438,9 +439,14 @@ def test_a_network_of_another_kind(tmp_path, channels, message):
 
 
 def test_a_saved_model_without_a_card_is_refused(tmp_path):
-    (tmp_path / "saved_model.pb").touch()
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "saved_model.pb").touch()
     with pytest.raises(UserError, match="no card of Export.py.*--unverified"):
-        load_runtime(tmp_path)
+        load_runtime(model)
+    card_path(model).write_text("{")  # damaged, so that nothing can be compared
+    with pytest.raises(UserError, match="no card of Export.py.*--unverified"):
+        load_runtime(model)
 
 
 def test_values_that_are_no_probabilities():
