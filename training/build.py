@@ -114,7 +114,7 @@ def build_trainer(
         heads = DecoderHeads(network, SUPERVISED_BLOCKS)
     views = None
     if options.consistency:
-        views = TwoViews(options.consistency, options.seed, options.view_zoom)
+        views = TwoViews(options.consistency, options.seed)
     optimizers = {"optimizer": make_optimizer(options, steps_per_epoch, averaged=True)}
     if options.uses_discriminator:
         trainer = LGPSGAN(

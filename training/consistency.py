@@ -1,12 +1,9 @@
 """Trains on two views of each image, whose maps should be the same.
 
-The second view is the image mirrored or turned, in other colours and, if asked for, of
-another size and at another place. A map that changes with them is wrong in one of the
-two, also where the mask leaves open which, such as on images of another hospital
-(consistency training: Sajjadi et al., 2016).
+The second view is the image mirrored or turned, in other colours. A map that changes
+with them is wrong in one of the two, also where the mask leaves open which, such as on
+images of another hospital (consistency training: Sajjadi et al., 2016).
 """
-
-import math
 
 import keras
 import tensorflow as tf
@@ -17,8 +14,6 @@ GAIN = 0.2  # of all channels together
 SHIFT = 0.15  # of all channels together, of the range -1 to 1
 TURNS = 7  # the square's mirrors and turns but the identity: three bits, not all 0
 MIRRORS = 3  # those that need no square
-BLACK = -1.0  # around an image that is shown smaller
-PLACE = 0.05  # how far a zoomed view may move beyond what its zoom leaves free
 
 
 class TwoViews:
@@ -30,14 +25,11 @@ class TwoViews:
     Args:
         weight: of the comparison in the loss.
         seed: of the run.
-        zoom: largest factor, at least 1, by which the second view is enlarged or
-            shrunk; 1: it is of the same size and at the same place.
     """
 
-    def __init__(self, weight: float, seed: int, zoom: float = 1.0):
+    def __init__(self, weight: float, seed: int):
         self.weight = weight
         self.seed = seed
-        self.zoom = zoom
 
     def add_second(
         self, images: tf.Tensor, masks: tf.Tensor, step: tf.Tensor | keras.Variable
@@ -52,9 +44,9 @@ class TwoViews:
         Returns:
             `(2 B, H, W, 3)` images and `(2 B, H, W, 1)` masks, the first views first.
         """
-        recoloured = recolour(images, self._seeds(step))
-        second = self._seen(recoloured, step, BLACK)
-        truth = tf.round(self._seen(masks, step, 0.0))  # zooming mixes pixels
+        turn = self._turn(images, step)
+        second = move(recolour(images, self._seeds(step)), turn)
+        truth = move(masks, turn)
         return tf.concat([images, second], axis=0), tf.concat([masks, truth], axis=0)
 
     def loss(self, maps: tf.Tensor, step: tf.Tensor | keras.Variable) -> tf.Tensor:
@@ -72,29 +64,11 @@ class TwoViews:
             Scalar.
         """
         first, second = tf.split(tf.cast(maps, tf.float32), 2)
-        first = self._seen(first, step, 0.0)
+        first = move(first, self._turn(first, step))
         axes = (1, 2, 3)
         overlap = 2 * tf.reduce_sum(first * second, axes)
         total = tf.reduce_sum(first**2 + second**2, axes)
         return self.weight * tf.reduce_mean(1 - (overlap + SMOOTH) / (total + SMOOTH))
-
-    def _seen(
-        self, images: tf.Tensor, step: tf.Tensor | keras.Variable, outside: float
-    ) -> tf.Tensor:
-        """`(B, H, W, C)` as the second view shows it, but for its colours."""
-        moved = move(images, self._turn(images, step))
-        if self.zoom == 1:
-            return moved
-        return cut(moved, self._boxes(tf.shape(images)[0], step), outside)
-
-    def _boxes(self, count: tf.Tensor, step: tf.Tensor | keras.Variable) -> tf.Tensor:
-        """The part of each image that the second view shows, as `cut` takes it."""
-        # A seed of their own: the colours' would tie size and place to them.
-        seed = tf.random.fold_in(self._seeds(step), 1)
-        draws = tf.random.stateless_uniform((count, 3), seed, -1.0, 1.0)
-        half = 0.5 * tf.exp(math.log(self.zoom) * draws[:, :1])
-        centre = 0.5 + draws[:, 1:] * (tf.abs(0.5 - half) + PLACE)
-        return tf.concat([centre - half, centre + half], axis=1)
 
     def _turn(self, images: tf.Tensor, step: tf.Tensor | keras.Variable) -> tf.Tensor:
         """One of 1 to 7 for the whole batch; 1 to 3, the mirrors, if not square."""
@@ -117,25 +91,6 @@ def move(images: tf.Tensor, turn: tf.Tensor) -> tf.Tensor:
             (transposed after that, square images alone).
     """
     return _transpose(_mirror(images, turn), turn)
-
-
-def cut(images: tf.Tensor, boxes: tf.Tensor, outside: float) -> tf.Tensor:
-    """Cuts a part out of each image and resizes it, bilinearly, to the whole.
-
-    Args:
-        images: `(B, H, W, C)`.
-        boxes: `(B, 4)`: top, left, bottom and right, as fractions of the image; below
-            0 and above 1 is outside.
-        outside: the value there.
-
-    Returns:
-        `(B, H, W, C)` in the dtype of the images.
-    """
-    count, size = tf.shape(images)[0], images.shape[1:3]
-    parts = tf.image.crop_and_resize(
-        images, boxes, tf.range(count), size, extrapolation_value=outside
-    )
-    return tf.cast(parts, images.dtype)
 
 
 def recolour(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

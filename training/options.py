@@ -345,14 +345,6 @@ class TrainingOptions:
         allowed=NOT_NEGATIVE,
         model="lgps",
     )
-    view_zoom: float = option(
-        1.0,
-        "with --consistency: the second view is also enlarged or shrunk by at most "
-        "this factor, and shifted; 1: neither",
-        float,
-        allowed=Range(at_least=1, at_most=4),
-        model="lgps",
-    )
     logit_scale: float = option(
         1.0,
         "the logits of the saved network are multiplied by this: above 1, its maps are "
@@ -430,10 +422,6 @@ class TrainingOptions:
             (
                 self.clipvalue > 0 and self.clipnorm > 0,
                 "--clipnorm takes the place of --clipvalue; give --clipvalue 0 too",
-            ),
-            (
-                self.view_zoom > 1 and not self.consistency,
-                "--view_zoom is of the second view that --consistency adds",
             ),
             (
                 self.ema == 0 and any(s.average_at_end for s in self.stages),

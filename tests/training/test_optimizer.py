@@ -128,7 +128,7 @@ def test_averaged_weights_at_two_sizes_are_saved_and_taken_up_again(
 ):
     flags = ["--data_path", tiny_dataset, "--ema", "0.9"]
     flags += ["--stages", "32=1,48=1:2:strong", "48:2:mild"]
-    flags += ["--deep_supervision", "--consistency", "1", "--view_zoom", "1.4"]
+    flags += ["--deep_supervision", "--consistency", "1"]
     flags += ["--loss", "structure_dice"]
     flags += ["--schedule", "cosine", "--monitor", "last", "--batch_size", "4"]
     flags += ["--no_discriminator", "--bn_recalibrate", "4"]

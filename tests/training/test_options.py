@@ -187,7 +187,6 @@ def test_a_configuration_that_is_none_of_ours_is_refused(options, message, tmp_p
         ["--learning_rate", "0"],
         ["--learning_rate", "nan"],
         ["--ema", "1"],
-        ["--view_zoom", "0.5"],
         ["--seed", "4294967296"],
     ],
 )
@@ -211,7 +210,6 @@ def test_an_adversarial_weight_brings_the_discriminator_back():
         (["--train_on_validation", "--val_data_path", "y"], "is not for sets of"),
         (["--stages", "32:2", "--early_stop_patience", "3"], "of fixed length"),
         (["--monitor", "last", "--early_stop_patience", "3"], "other than last"),
-        (["--view_zoom", "1.4"], "second view that --consistency adds"),
         (["--warmup_epochs", "2"], "--warmup_epochs has no effect with --schedule pl"),
         (
             ["--schedule", "cosine", "--plateau_patience", "9"],
