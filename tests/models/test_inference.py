@@ -18,12 +18,14 @@ from models.inference import (
 from models.pvt_v2 import exact_gelu
 
 
-@pytest.fixture(params=[(48, 32), (None, None)], ids=["fixed_size", "any_size"])
+@pytest.fixture(
+    scope="module", params=[(48, 32), (None, None)], ids=["fixed_size", "any_size"]
+)
 def size(request):
     return request.param
 
 
-@pytest.fixture(params=[True, False], ids=["se", "no_se"])
+@pytest.fixture(scope="module", params=[True, False], ids=["se", "no_se"])
 def generator(request, size):
     """LGPS whose every weight, batch normalisation statistics included, matters."""
     keras.utils.set_random_seed(0)

@@ -1,6 +1,7 @@
 """The trainer: image sizes, the decoder's heads, what is traced and what is saved."""
 
 from dataclasses import asdict
+from functools import partial
 
 import keras
 import numpy as np
@@ -8,25 +9,30 @@ import pytest
 import tensorflow as tf
 
 from cli.command import UserError
-from losses import dice_per_image_loss
+from losses import StructureLoss, dice_per_image_loss
 from models.checkpoints import load_checkpoint, save_checkpoint
 from models.run_folder import RunFolder
-from training.build import build_trainer
+from training.build import build_network, build_trainer
 from training.callbacks import BestCheckpoints, scaled_logits
 from training.options import TrainingOptions
 from training.recipes import new_options
+from training.trainer import SegmentationTrainer
 
 SIDES = (32, 48)
 
 
-def _trainer(model="lgps", **given):
+def _build(build, model="lgps", size=(64, 64), **given):
     keras.utils.set_random_seed(2)
     given = {"data_path": ["x"], "use_discriminator": False, **given}
     if model == "pvtseg":
         lgps_only = ("use_discriminator", "use_se")
         given = {name: given[name] for name in given if name not in lgps_only}
         given |= {"model": model, "encoder": "pvt_v2_b0"}
-    return build_trainer(new_options(given), (64, 64))
+    return build(new_options(given), size)
+
+
+_trainer = partial(_build, build_trainer)
+_network = partial(_build, build_network)
 
 
 def _batch(side: int, count: int = 2):
@@ -35,9 +41,29 @@ def _batch(side: int, count: int = 2):
     return images, (images[..., :1] > 0.5).astype("float32")
 
 
-@pytest.mark.parametrize(("model", "sides"), [("lgps", SIDES), ("pvtseg", (32, 96))])
-def test_one_trace_a_size_whatever_the_last_batch_holds(model, sides):
-    trainer = _trainer(model)
+def _one_layer_trainer():
+    images = keras.Input((64, 64, 3))
+    network = keras.Model(
+        images, keras.layers.Conv2D(1, 1, activation="sigmoid")(images)
+    )
+    trainer = SegmentationTrainer(network)
+    trainer.compile(keras.optimizers.Adam(), StructureLoss())
+    trainer.build()
+    return trainer
+
+
+# Tracing a step of a whole network takes 15 s and more.
+@pytest.mark.parametrize(
+    ("make", "sides"),
+    [
+        (_one_layer_trainer, SIDES),
+        pytest.param(_trainer, SIDES, marks=pytest.mark.slow),
+        pytest.param(partial(_trainer, "pvtseg"), (32, 96), marks=pytest.mark.slow),
+    ],
+    ids=["one_layer", "lgps", "pvtseg"],
+)
+def test_one_trace_a_size_whatever_the_last_batch_holds(make, sides):
+    trainer = make()
     traces = []
     step = trainer.train_step
     trainer.train_step = lambda data: traces.append(data[0].shape[1]) or step(data)
@@ -55,9 +81,7 @@ def test_one_trace_a_size_whatever_the_last_batch_holds(model, sides):
 
 def test_a_network_called_at_another_size_computes_what_one_built_for_it_does():
     network = _trainer().network
-    other = build_trainer(
-        new_options({"data_path": ["x"], "use_discriminator": False}), (48, 48)
-    ).network
+    other = _network(size=(48, 48))
     other.set_weights(network.get_weights())
     images, _ = _batch(48)
     np.testing.assert_allclose(network(images), other(images), atol=1e-6)
@@ -77,28 +101,28 @@ def test_the_saved_network_s_logits_are_scaled_and_the_trained_one_s_not(tmp_pat
 
 
 def test_a_run_goes_on_from_a_saved_network(tmp_path):
-    first = _trainer(logit_scale=3.0).network
+    first = _network(logit_scale=3.0)
     first.set_weights([1.1 * weights for weights in first.get_weights()])
     path = tmp_path / "first.h5"
     with scaled_logits(first, 3.0):
         save_checkpoint(first, path)
     images, _ = _batch(64)
     saved = load_checkpoint(path).model(images)
-    second = _trainer(initial_weights=str(path)).network
+    second = _network(initial_weights=str(path))
     np.testing.assert_allclose(second(images), saved, atol=1e-6)
     # Beside its run's options, the file says what its logits were multiplied by.
     options = TrainingOptions(logit_scale=3.0)
     RunFolder(tmp_path).write_config({"options": asdict(options)})
-    second = _trainer(initial_weights=str(path)).network
+    second = _network(initial_weights=str(path))
     np.testing.assert_allclose(second(images), first(images), atol=1e-6)
 
 
 @pytest.mark.parametrize(("model", "use_se"), [("lgps", False), ("pvtseg", True)])
 def test_a_run_does_not_go_on_from_another_network(tmp_path, model, use_se):
     path = tmp_path / "first.h5"
-    save_checkpoint(_trainer().network, path)
+    save_checkpoint(_network(), path)
     with pytest.raises(UserError, match="first.h5 is not of the network to be trained"):
-        _trainer(model, use_se=use_se, initial_weights=str(path))
+        _network(model, use_se=use_se, initial_weights=str(path))
 
 
 def test_heads_learn_and_are_not_saved(tmp_path):
