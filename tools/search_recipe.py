@@ -59,6 +59,13 @@ BASE = {
 ARMS = {
     "base": {},
     "half-way": {"augmentation": "halfway"},
+    # As much work as the others: each image twice in a step, in half of the epochs.
+    "half-way, two views": {
+        "augmentation": "halfway",
+        "consistency": 1,
+        "batch_size": 8,
+        "stages": [f"{SIZES}:13"],
+    },
     "mild": {"augmentation": "mild"},
     "strong, mild in the last quarter": {
         "stages": [f"{SIZES}:19", f"{SIZES}:6:mild"],

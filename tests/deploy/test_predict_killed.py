@@ -92,10 +92,8 @@ def kill_one_run(out_dir, frame):
     assert abs(left_of(frames[-1]) - shown) <= 4
 
 
-def test_killed_runs_leave_what_came_before(tmp_path):
-    chance = random.Random(0)
-    for number in range(3):
-        kill_one_run(tmp_path / str(number), chance.randrange(80, 400))
+def test_a_killed_run_leaves_what_came_before(tmp_path):
+    kill_one_run(tmp_path / "out", frame=250)
 
 
 @pytest.mark.slow
