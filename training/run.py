@@ -74,9 +74,9 @@ def train(
     options = replace(options, precision=set_precision(options.precision))
     train_samples, val_samples = load_samples(options)
     stages = options.planned_stages(train_samples.image_size)
-    sides = [side for stage, *_ in stages for side, _ in stage.sizes]
-    check_sides(sides, options.model)
-    if len(set(sides)) > 1 and isinstance(strategy, MULTI_WORKER):
+    sides = {side for stage, *_ in stages for side, _ in stage.sizes}
+    check_sides(sides, options)
+    if len(sides) > 1 and isinstance(strategy, MULTI_WORKER):
         raise UserError("Several image sizes cannot be shared among several workers")
     size = options.final_size(train_samples.image_size)
     print(
@@ -130,13 +130,14 @@ def train(
     return trainer
 
 
-def check_sides(sides: Iterable[int], model: str) -> None:
-    """Raises `UserError` for a side, in pixels, that a model cannot be trained at."""
-    for side in sides:
+def check_sides(sides: Iterable[int], options: TrainingOptions) -> None:
+    """Raises `UserError` for a side, in pixels, that the model cannot be trained at."""
+    flag = "--stages" if options.stages else "--image_size"
+    for side in sorted(sides):
         try:
-            IMAGE_CONVENTIONS[model].check_size(side, side)
+            IMAGE_CONVENTIONS[options.model].check_size(side, side)
         except ValueError as error:
-            raise UserError(f"--stages: {error}") from error
+            raise UserError(f"{flag}: {error}") from error
 
 
 def epochs_done(run: RunFolder) -> int:

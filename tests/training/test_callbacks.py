@@ -69,7 +69,7 @@ def test_overwriting_removes_a_run_s_files_and_no_others(tmp_path):
 def test_a_mistake_overwrites_nothing(flags, tiny_dataset, tmp_path):
     (tmp_path / "best.h5").touch()
     flags += ["--data_path", str(tiny_dataset), "--out_dir", str(tmp_path)]
-    with pytest.raises(UserError):
+    with pytest.raises(UserError, match=flags[0]):  # the message names the flag
         train.main(train.parse_args([*flags, "--overwrite"]))
     assert [file.name for file in tmp_path.iterdir()] == ["best.h5"]
 
