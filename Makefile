@@ -13,8 +13,7 @@ demo: .venv/installed
 	$(BIN)/python Test.py --model_path runs/demo/best.h5 --data_path data/demo
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
-		-m "not slow and not gpu"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu"
 
 # The slow tests too: processes killed and resumed, two workers, whole trainings.
 test-all: .venv/installed-dev
