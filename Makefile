@@ -13,11 +13,11 @@ demo: .venv/installed
 	$(BIN)/python Test.py --model_path runs/demo/best.h5 --data_path data/demo
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not gpu"
 
 # The slow tests too: processes killed and resumed, two workers, whole trainings.
 test-all: .venv/installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not gpu"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not gpu"
 
 # The shipped weights: two runs and the mean of their weights, from arrays prepared with
 # --split pranet --image_size 352 (docs/training.md). The first run began with
