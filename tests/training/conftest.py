@@ -1,4 +1,4 @@
-"""A prepared dataset small enough to train on in a test."""
+"""A dataset and a network small enough to train in a test."""
 
 import os
 import signal
@@ -11,6 +11,15 @@ import pytest
 from data import demo
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def tiny_network(side: int):
+    """Two convolutions, for images of `side` pixels: LGPS takes seconds to build."""
+    import keras  # not above: the process that only hands out tests would load it too
+
+    inputs = keras.Input((side, side, 3))
+    x = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(inputs)
+    return keras.Model(inputs, keras.layers.Conv2D(1, 1, activation="sigmoid")(x))
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from losses import StructureLoss
 from models.discriminator import build_discriminator
+from tests.training.conftest import tiny_network
 from training.build import build_trainer
 from training.consistency import TwoViews, move, recolour
 from training.gan import LGPSGAN
@@ -66,12 +67,8 @@ def test_colours_change_within_the_range_and_repeat():
 
 
 def _trainer(weight, use_discriminator=False):
-    """Of a network of one layer: that of LGPS takes seconds to build."""
     keras.utils.set_random_seed(2)
-    images = keras.Input((32, 32, 3))
-    network = keras.Model(
-        images, keras.layers.Conv2D(1, 3, activation="sigmoid", padding="same")(images)
-    )
+    network = tiny_network(32)
     views = TwoViews(weight, seed=3)
     optimizers = {"optimizer": keras.optimizers.Adam()}
     if use_discriminator:
@@ -109,6 +106,9 @@ def test_the_difference_is_part_of_the_loss():
     assert added > without + 1e-3
 
 
-def test_the_weight_reaches_the_trainer():
-    given = {"data_path": ["x"], "use_discriminator": False, "consistency": 2.0}
-    assert build_trainer(new_options(given), (32, 32)).views.weight == 2.0
+@pytest.mark.parametrize("use_discriminator", [False, True])
+def test_weight_and_seed_reach_either_trainer(use_discriminator):
+    given = {"data_path": ["x"], "use_discriminator": use_discriminator}
+    given |= {"consistency": 2.0, "seed": 7}
+    views = build_trainer(new_options(given), (32, 32)).views
+    assert (views.weight, views.seed) == (2.0, 7)

@@ -8,6 +8,7 @@ import tensorflow as tf
 from cli.command import UserError
 from losses import LGPSLoss
 from models.discriminator import build_discriminator
+from tests.training.conftest import tiny_network
 from training.build import build_trainer
 from training.callbacks import StopOnNaN
 from training.gan import LGPSGAN
@@ -17,16 +18,10 @@ from training.trainer import SegmentationTrainer
 SIDE = 32
 
 
-def _tiny_generator() -> keras.Model:
-    inputs = keras.Input((SIDE, SIDE, 3))
-    x = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(inputs)
-    return keras.Model(inputs, keras.layers.Conv2D(1, 1, activation="sigmoid")(x))
-
-
 def _gan(adversarial_weight: float, crf: str = "published") -> LGPSGAN:
     keras.utils.set_random_seed(1)
     gan = LGPSGAN(
-        _tiny_generator(),
+        tiny_network(SIDE),
         build_discriminator((SIDE, SIDE, 3), crf),
         adversarial_weight,
         from_logits=crf == "meanfield",
@@ -60,7 +55,7 @@ def test_at_weight_0_the_discriminator_learns_but_never_moves_the_generator(batc
     assert not all(map(np.array_equal, judge_before, judge_after))
 
     keras.utils.set_random_seed(1)
-    alone = SegmentationTrainer(_tiny_generator())
+    alone = SegmentationTrainer(tiny_network(SIDE))
     alone.compile(keras.optimizers.SGD(1.0), LGPSLoss())
     alone.build()
     for a, b in zip(with_judge, _after_a_step(alone, batch), strict=True):

@@ -12,6 +12,7 @@ from cli.command import UserError
 from losses import StructureLoss, dice_per_image_loss
 from models.checkpoints import load_checkpoint, save_checkpoint
 from models.run_folder import RunFolder
+from tests.training.conftest import tiny_network
 from training.build import build_network, build_trainer
 from training.callbacks import BestCheckpoints, scaled_logits
 from training.options import TrainingOptions
@@ -41,12 +42,8 @@ def _batch(side: int, count: int = 2):
     return images, (images[..., :1] > 0.5).astype("float32")
 
 
-def _one_layer_trainer():
-    images = keras.Input((64, 64, 3))
-    network = keras.Model(
-        images, keras.layers.Conv2D(1, 1, activation="sigmoid")(images)
-    )
-    trainer = SegmentationTrainer(network)
+def _tiny_trainer():
+    trainer = SegmentationTrainer(tiny_network(64))
     trainer.compile(keras.optimizers.Adam(), StructureLoss())
     trainer.build()
     return trainer
@@ -56,11 +53,11 @@ def _one_layer_trainer():
 @pytest.mark.parametrize(
     ("make", "sides"),
     [
-        (_one_layer_trainer, SIDES),
+        (_tiny_trainer, SIDES),
         pytest.param(_trainer, SIDES, marks=pytest.mark.slow),
         pytest.param(partial(_trainer, "pvtseg"), (32, 96), marks=pytest.mark.slow),
     ],
-    ids=["one_layer", "lgps", "pvtseg"],
+    ids=["tiny", "lgps", "pvtseg"],
 )
 def test_one_trace_a_size_whatever_the_last_batch_holds(make, sides):
     trainer = make()
