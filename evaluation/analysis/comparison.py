@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 
-from evaluation.analysis.statistics import INTERVAL, bootstrap_scores
+from evaluation.analysis.statistics import bootstrap_scores, interval
 from evaluation.protocols.base import Protocol
 from evaluation.scoring import SetScores
 
@@ -18,9 +18,10 @@ class Difference:
         a, b: the models.
         protocol, score: what is compared.
         difference: score of a minus score of b.
-        low, high: its 95 % interval over the same bootstrap samples for both models.
+        low, high: its 95 % interval over the same bootstrap samples for both models;
+            None where all cases are of one group.
         p_value: of the Wilcoxon signed-rank test over groups; None for scores that
-            are not means over images.
+            are not means over images, and where all cases are of one group.
         p_holm: the same after Holm's correction for all tests made together.
     """
 
@@ -29,8 +30,8 @@ class Difference:
     protocol: str
     score: str
     difference: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     p_value: float | None
     p_holm: float | None = None
 
@@ -59,9 +60,10 @@ def _compare_pair(
     groups = a.column("group")
     found = []
     for score in set_a:
-        low, high = np.percentile(samples_a[score] - samples_b[score], INTERVAL)
+        ends = interval(samples_a[score] - samples_b[score], groups)
+        low, high = ends or (None, None)
         p_value = None
-        if score in protocol.image_means:
+        if score in protocol.image_means and ends:
             p_value = _signed_rank(images_a[score] - images_b[score], groups)
         difference = float(set_a[score] - set_b[score])
         found.append(

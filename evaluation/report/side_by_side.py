@@ -77,7 +77,7 @@ def _differences_table(differences: Sequence[Difference]) -> str:
             d.protocol,
             d.score,
             _signed(d.score, d.difference),
-            f"{_signed(d.score, d.low)} to {_signed(d.score, d.high)}",
+            _signed_interval(d),
             "–" if d.p_value is None else f"{d.p_value:.3g}",
             "–" if d.p_holm is None else f"{d.p_holm:.3g}",
         ]
@@ -90,6 +90,12 @@ def _differences_table(differences: Sequence[Difference]) -> str:
         "groups, for scores that are means over images; Holm's correction for all "
         "tests of this table."
     )
+
+
+def _signed_interval(one: Difference) -> str:
+    if one.low is None:
+        return "–"
+    return f"{_signed(one.score, one.low)} to {_signed(one.score, one.high)}"
 
 
 def _signed(name: str, value: float) -> str:

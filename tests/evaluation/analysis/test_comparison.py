@@ -45,6 +45,17 @@ def test_a_model_does_not_differ_from_itself(fake_scores):
         assert difference.p_value == difference.p_holm == 1
 
 
+def test_one_group_has_no_interval_and_no_test(fake_scores):
+    models = {
+        name: fake_scores(np.full(5, dice), ["one video"] * 5)
+        for name, dice in (("A", 0.8), ("B", 0.7))
+    }
+    for difference in compare(models):
+        assert difference.difference == pytest.approx(0.1)
+        ends = (difference.low, difference.high)
+        assert (*ends, difference.p_value, difference.p_holm) == (None,) * 4
+
+
 def test_pooled_scores_have_no_signed_rank_test(fake_scores):
     scores = fake_scores(np.linspace(0, 1, 9))
     scores.protocols = build_protocols(["lgps"])
