@@ -21,7 +21,7 @@ from pathlib import Path
 
 from cli.command import UserError, command_parser, run_command
 from cli.ranges import AT_LEAST_ONE, PROBABILITY, SHARE, hold, number
-from evaluation.views import DEFAULT_VIEW, VIEWS
+from evaluation.views import add_view_options
 from models.shipped import SHIPPED_WEIGHTS, UNVERIFIED_HELP, add_model_path
 
 RESULTS = Path(__file__).resolve().parent / "results" / "predictions"
@@ -79,13 +79,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="write no masks; with --overlay none only predictions.csv is written",
     )
-    parser.add_argument(
-        "--view",
-        choices=VIEWS,
-        default=DEFAULT_VIEW,
-        help="what the network is shown: the whole frame, or the frame cropped to the "
-        "scope's view; default: %(default)s, as in Test.py",
-    )
+    add_view_options(parser)
     parser.add_argument("--unverified", action="store_true", help=UNVERIFIED_HELP)
     parser.add_argument("--show", action="store_true", help="open a window; q ends")
     parser.add_argument(
@@ -167,6 +161,7 @@ def predict_many(args: argparse.Namespace, sources: list[str]) -> int:
         overlay=args.overlay,
         masks=not args.no_masks,
         view=args.view,
+        tta=args.tta,
         reconnect=args.reconnect,
         verify=not args.unverified,
     )
@@ -222,6 +217,7 @@ def predict_one(args: argparse.Namespace) -> int:
         args.view,
         verify=not args.unverified,
         at_once=at_once,
+        tta=args.tta,
     )
     out_dir = args.out_dir or RESULTS / source.name
     summary = predict(

@@ -157,7 +157,11 @@ def load_model(options: Options, live: bool) -> Runtime:
         raise UserError(f"{options.model} is not the model that the run began with")
     threads, at_once = threads_and_frames(live, options.threads)
     return load_segmenter(
-        options.model, threads=threads, verify=options.verify, at_once=at_once
+        options.model,
+        threads=threads,
+        verify=options.verify,
+        at_once=at_once,
+        tta=options.tta,
     ).runtime
 
 

@@ -54,6 +54,7 @@ class Options:
     overlay: str = "heatmap"
     masks: bool = True
     view: str = "whole"
+    tta: str | None = None
     reconnect: float = 0.0
     verify: bool = True
 
@@ -76,6 +77,7 @@ class Options:
             "overlay": self.overlay,
             "masks": str(self.masks),
             "view": self.view,
+            "tta": str(self.tta),
         }
 
 

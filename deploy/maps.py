@@ -15,7 +15,12 @@ from cli.command import UserError, import_tensorflow
 from cli.files import sha256
 from cli.parallel import map_in_order
 from deploy.card import card_path, read_card
-from deploy.runtimes import Runtime, is_probability, load_runtime
+from deploy.runtimes import (
+    PROBABILITY_MARGIN,
+    Runtime,
+    is_probability,
+    load_runtime,
+)
 from deploy.segment import FrameSegmenter, Prepared
 from evaluation.cases import Case, CaseSet
 from evaluation.views import DEFAULT_VIEW
@@ -23,7 +28,6 @@ from models.run_folder import BEST_CHECKPOINT, model_label
 from models.shipped import SHIPPED_WEIGHTS
 
 SPEED_SECONDS = 1.0  # how long the speed is measured
-PROBABILITY_MARGIN = 1e-6  # keeps logits finite
 
 
 class SegmenterMaps:
@@ -88,22 +92,6 @@ class SegmenterMaps:
             yield replace(case, probability=probability)
 
 
-class FlipAverage(Runtime):
-    """Averages a model's maps over the flips of a frame, each map flipped back."""
-
-    def __init__(self, runtime: Runtime):
-        self.runtime = runtime
-        self.image_size = runtime.image_size
-
-    def run(self, frames: np.ndarray) -> np.ndarray:
-        """`(1, H, W, 3)` uint8 RGB → `(1, H, W, 1)` float32 probabilities."""
-        maps = [self.runtime.run(frames)]
-        for axes in ((1,), (2,), (1, 2)):
-            flipped = np.ascontiguousarray(np.flip(frames, axes))
-            maps.append(np.flip(self.runtime.run(flipped), axes))
-        return np.mean(maps, axis=0)
-
-
 class CRFRefinement(Runtime):
     """Refines a model's maps by an untrained ConvCRF, guided by the frame's colours."""
 
@@ -140,7 +128,7 @@ def load_maps(
     Args:
         path: a `.h5`, `.xml`, `.onnx` or `.tflite` file, or a SavedModel folder.
         view: one of `evaluation.views.VIEWS`.
-        tta: `"flips"` averages the maps of the four flips of each image.
+        tta: as in `load_runtime`.
         refine: `"convcrf"` refines each map by mean-field inference.
         verify: as in `load_runtime`.
 
@@ -149,9 +137,7 @@ def load_maps(
     """
     if path.suffix == ".h5" or path.is_dir() or refine:
         import_tensorflow()
-    runtime = load_runtime(path, verify=verify)
-    if tta == "flips":
-        runtime = FlipAverage(runtime)
+    runtime = load_runtime(path, verify=verify, tta=tta)
     if refine == "convcrf":
         runtime = CRFRefinement(runtime)
     other_view = None if view == DEFAULT_VIEW else view

@@ -70,6 +70,7 @@ def load_segmenter(
     view: str = DEFAULT_VIEW,
     verify: bool = True,
     at_once: int = 1,
+    tta: str | None = None,
 ) -> Segmenter:
     """Loads a trained network.
 
@@ -85,7 +86,7 @@ def load_segmenter(
         view: `"whole"`: the network sees whole frames; `"cropped"`: the part of each
             within the scope's black surround.
         verify: refuse a file that has changed since it was scored or exported.
-        at_once: as in `load_runtime`.
+        at_once, tta: as in `load_runtime`.
 
     Raises:
         UserError: the file is missing, no model, or its runtime is not installed.
@@ -93,5 +94,5 @@ def load_segmenter(
     path = model_path(str(model))
     if path.suffix == ".h5" or path.is_dir():
         import_tensorflow()
-    runtime = load_runtime(path, threads, verify=verify, at_once=at_once)
+    runtime = load_runtime(path, threads, verify=verify, at_once=at_once, tta=tta)
     return Segmenter(runtime, threshold, smooth, is_video, view)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cli.command import command_parser
 from cli.ranges import PROBABILITY, number
 from evaluation.protocols import PROTOCOL_NAMES
-from evaluation.views import DEFAULT_VIEW, VIEWS
+from evaluation.views import add_view_options
 from models.shipped import UNVERIFIED_HELP
 
 if TYPE_CHECKING:
@@ -46,18 +46,7 @@ def make_parser(docstring: str) -> argparse.ArgumentParser:
         help="score at this threshold too; auto: at the one that was chosen on the "
         "images held back by the run that best.h5, or its export, is from",
     )
-    parser.add_argument(
-        "--view",
-        choices=VIEWS,
-        default=DEFAULT_VIEW,
-        help="what the network is shown: the whole frame, or the frame cropped to the "
-        "scope's view, with probability 0 outside it (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--tta",
-        choices=["flips"],
-        help="average the maps of each image and of its three flips",
-    )
+    add_view_options(parser)
     parser.add_argument(
         "--refine",
         choices=["convcrf"],

@@ -153,6 +153,7 @@ def test_resume_keeps_problems_and_notices_a_new_file(archive, model, tmp_path):
     [
         (["--threshold", "0.6"], r"another threshold \(0.5, now 0.6\); --resume needs"),
         (["--hold", "2/3"], r"another hold \(1/1, now 2/3\)"),
+        (["--tta", "flips"], r"another tta \(None, now flips\)"),
         (["--no_masks"], r"another masks \(True, now False\)"),
         ("model", r"another model \(\w{12}, now \w{12}\)"),
     ],

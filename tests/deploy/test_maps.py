@@ -6,6 +6,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from scipy.special import expit
 
 import Export
 import New_Test
@@ -17,14 +18,13 @@ from deploy.card import card_path
 from deploy.formats import FORMATS
 from deploy.maps import (
     CRFRefinement,
-    FlipAverage,
     SegmenterMaps,
     export_label,
     load_maps,
     shipped_checkpoint,
 )
 from deploy.predict import predict
-from deploy.runtimes import Runtime, load_runtime
+from deploy.runtimes import FlipAverage, Runtime, load_runtime
 from deploy.segment import FrameSegmenter
 from deploy.sources import open_source
 from evaluation.cases import at_original_size, open_case_set
@@ -71,12 +71,16 @@ def check_same_pixels(scored, written):
 
 
 def test_scored_masks_are_those_of_predict(network, pictures, tmp_path):
-    arguments = ["--source", str(pictures / "images"), "--out_dir", str(tmp_path)]
-    arguments += ["--model_path", str(network)]
-    assert Predict.main(Predict.parse_args(arguments)) == 0
-    check_same_pixels(
-        scored_masks(load_maps(network), pictures), written_masks(tmp_path)
-    )
+    arguments = ["--source", str(pictures / "images"), "--model_path", str(network)]
+    masks = {}
+    for tta, flags in ((None, []), ("flips", ["--tta", "flips"])):
+        out_dir = tmp_path / str(tta)
+        flags += ["--out_dir", str(out_dir)]
+        assert Predict.main(Predict.parse_args([*arguments, *flags])) == 0
+        masks[tta] = written_masks(out_dir)
+        scored = scored_masks(load_maps(network, tta=tta), pictures)
+        check_same_pixels(scored, masks[tta])
+    assert (masks[None]["a"] != masks["flips"]["a"]).any()
     for script in (Test, New_Test):
         assert script.parse_args(["--data_path", "data"]).view == DEFAULT_VIEW
 
@@ -214,14 +218,29 @@ class Given(Runtime):
 
 
 def test_flips_are_flipped_back():
-    # A network that depends on place: the value of the pixel plus its column.
+    # A network whose logits depend on place: the value of the pixel plus its column.
     def network(images):
-        return images[..., :1] + np.arange(3, dtype=np.float32)[None, None, :, None]
+        columns = np.arange(3, dtype=np.float32)[None, None, :, None]
+        return expit(images[..., :1] + columns)
 
     images = np.arange(6, dtype=np.float32).reshape(1, 2, 3, 1)
     averaged = FlipAverage(Given(network, (2, 3))).run(images)
     # Flipped left to right, column c gets 2 - c: the mean is 1 everywhere.
-    np.testing.assert_allclose(averaged, images + 1)
+    np.testing.assert_allclose(averaged, expit(images + 1), atol=1e-6)
+    assert averaged.dtype == np.float32
+
+
+def test_flips_of_certain_maps_are_averaged_and_damage_shows():
+    certain = iter([1.0, 1.0, 0.0, 0.0, np.nan, 1.0, 1.0, 1.0])
+    runtime = Given(lambda images: np.full_like(images, next(certain)), (1, 1))
+    frame = np.zeros((1, 1, 1, 1), np.float32)
+    assert FlipAverage(runtime).run(frame) == pytest.approx(0.5, abs=0.01)
+    assert np.isnan(FlipAverage(runtime).run(frame))
+
+
+def test_an_unknown_augmentation_is_refused(network):
+    with pytest.raises(ValueError, match="`tta` must be one of flips.*turns"):
+        load_runtime(network, tta="turns")
 
 
 def test_refinement_removes_a_speck():
