@@ -342,6 +342,20 @@ def test_flags_that_do_not_fit(archive, model, tmp_path, flags, message):
     assert not (tmp_path / "out").exists()
 
 
+def test_test_time_augmentation_reaches_the_model(
+    archive, model, tmp_path, monkeypatch, detector
+):
+    given = {}
+
+    def load(*_, **arguments):
+        given.update(arguments)
+        return detector
+
+    monkeypatch.setattr("deploy.segmenter.load_runtime", load)
+    assert run(archive, model, tmp_path / "out", "--tta", "flips") == 0
+    assert given["tta"] == "flips"
+
+
 def test_a_missing_model_unmarks_nothing(archive, model, tmp_path):
     assert run(archive, model, tmp_path / "out") == 0
     with pytest.raises(UserError, match="Model not found: .*nowhere.xml"):
