@@ -16,7 +16,7 @@ from cli.files import make_folder, replacing, write_json
 from cli.parallel import map_in_order
 from data.images import read_image
 from data.pairs import IMAGE_SUFFIXES
-from evaluation.cases import Case, CaseSet, at_original_size, stretch
+from evaluation.cases import Case, CaseSet, resized_by_logits, stretch
 
 RANGES_FILE = "ranges.json"
 MAPS_CHECKED = 10  # maps read to tell which range of values a folder has
@@ -119,7 +119,7 @@ class MapWriter:
 
     def add(self, case: Case) -> None:
         """Writes one case's map."""
-        _, probability = at_original_size(case)
+        probability = resized_by_logits(case)
         levels = np.rint(stretch(probability.astype(np.float64)) * 255).astype(np.uint8)
         file = self.folder / f"{case.name}.png"
         with replacing(file) as partial:

@@ -1,14 +1,15 @@
 """The "pranet" protocol: 256 thresholds and soft measures at the original size.
 
-The map is resized to the mask's own size, min-max normalised per image and stored in
-8 bit, as PraNet's published test code saves it; PySODMetrics then defines each measure.
-Thresholding the map before the sweep, or leaving out the normalisation, would change
-the numbers. A constant map has no range to normalise and stays as it is.
+The map's logits are resized to the mask's own size; the map is min-max normalised per
+image and stored in 8 bit, as PraNet's published test code saves it; PySODMetrics then
+defines each measure. Thresholding the map before the sweep, leaving out the
+normalisation or resizing probabilities would change the numbers. A constant map has no
+range to normalise and stays as it is.
 """
 
 import numpy as np
 
-from evaluation.cases import Case, at_original_size, stretch
+from evaluation.cases import Case, resized_by_logits, stretch
 from evaluation.protocols.base import ORIGINAL_SIZE_RULE, Protocol
 from metrics.confusion import dice_score, iou_score
 from metrics.sweep import LEVELS, e_measure_curve, sweep_counts
@@ -19,7 +20,8 @@ def pranet() -> Protocol:
     """Builds PraNet's protocol: Dice, IoU, E-measure, S-measure, weighted F and MAE."""
     return Protocol(
         "pranet",
-        f"{ORIGINAL_SIZE_RULE}. Each map is min-max normalised and rounded to 8 bits. "
+        f"{ORIGINAL_SIZE_RULE}. Each map is resized by its logits (one from an 8-bit "
+        "file by its values), min-max normalised and rounded to 8 bits. "
         "The mean over images is taken at each of 256 thresholds; mean_ and max_ are "
         "the mean and the maximum of these; wfm, sm and mae are of the map itself. "
         "Dice and IoU of an image without a polyp are 0.",
@@ -54,9 +56,8 @@ def _to_8_bit(values: np.ndarray) -> np.ndarray:
 def _measure(case: Case) -> np.ndarray:
     from py_sod_metrics import Smeasure  # slow to import: brings scikit-learn
 
-    truth, probability = at_original_size(case)
-    truth = truth.astype(bool)
-    values = normalise_map(probability, case.saved_map)
+    truth = case.truth.astype(bool)
+    values = normalise_map(resized_by_logits(case), case.saved_map)
     # PySODMetrics truncates here; a saved map keeps its 256 levels.
     counts = sweep_counts(truth, (values * (LEVELS - 1)).astype(np.uint8))
     soft = [

@@ -4,7 +4,9 @@ import cv2
 import numpy as np
 import py_sod_metrics
 import pytest
+from scipy.special import expit
 
+from evaluation.cases import resized_by_logits
 from evaluation.protocols import build_protocols
 from evaluation.protocols.pranet import normalise_map
 from evaluation.saved_maps import MapWriter, SavedMaps
@@ -78,6 +80,31 @@ def test_equals_pysodmetrics_on_foreign_maps(cases, make_case_set, tmp_path):
     saved = SavedMaps(tmp_path).cases(make_case_set(cases))
     table = score_cases(saved, build_protocols(["pranet"])).table()["pranet"]
     assert table == pytest.approx(direct_scores(tmp_path, cases), abs=1e-6)
+
+
+def test_maps_are_resized_by_their_logits(make_case):
+    truth = np.tile([0, 0, 1, 1], (4, 1))
+    case = make_case(truth, expit([[-6.0, 2.0]] * 2))
+    expected = np.tile(expit([-6, -4, 0, 2]), (4, 1))  # interpolated between the two
+    np.testing.assert_allclose(resized_by_logits(case), expected, rtol=1e-4)
+    # As PraNet's code goes on: stretched after the sigmoid.
+    stretched = (expected - expected.min()) / np.ptp(expected)
+    scores = score_cases([case], build_protocols(["pranet"])).table()["pranet"]
+    assert scores["mae"] == pytest.approx(np.abs(stretched - truth).mean(), abs=1e-3)
+
+
+def test_maps_from_files_are_resized_by_their_values(make_case):
+    case = make_case([[0, 0, 0, 1]], [[0.0, 0.8]], saved_map=True)
+    np.testing.assert_allclose(
+        resized_by_logits(case)[0], [0, 0.2, 0.6, 0.8], rtol=1e-6
+    )
+
+
+def test_certain_maps_stay_finite(make_case):
+    case = make_case([[0, 0, 1, 1]], [[0.0, 1.0]])
+    np.testing.assert_allclose(
+        resized_by_logits(case)[0], [0, 1e-3, 1 - 1e-3, 1], atol=1e-4
+    )
 
 
 def test_normalisation():
