@@ -8,7 +8,6 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-from scipy.special import expit, logit
 
 from cli.command import UserError
 from data.arrays import is_prepared, load_prepared
@@ -16,8 +15,6 @@ from data.images import decode_grey_mask, read_file, read_pair
 from data.pairs import Dataset, Pair, find_datasets, find_pairs
 from data.sequences import find_sequences
 from data.storage import read_manifest
-
-LOGIT_MARGIN = np.float32(1e-6)  # of probabilities; keeps their logits finite
 
 
 @dataclass(frozen=True)
@@ -110,23 +107,6 @@ def resize_map(probability: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def at_original_size(case: Case) -> tuple[np.ndarray, np.ndarray]:
     """Returns the truth (uint8 0/1) and the map (float32) resized to its size."""
     return case.truth, resize_map(case.probability, case.truth.shape)
-
-
-def resized_by_logits(case: Case) -> np.ndarray:
-    """Resizes a map to its truth's size as PraNet's test code does, by its logits.
-
-    The edge of a polyp then stays as steep as the network drew it; interpolated
-    probabilities rise more slowly. A map that has the size already stays as it is, and
-    one from an 8-bit file, which has no logits, is resized by its probabilities.
-
-    Returns:
-        `(H, W)` float32 probabilities.
-    """
-    size = case.truth.shape
-    if case.saved_map or case.probability.shape == size:
-        return resize_map(case.probability, size)
-    p = np.clip(case.probability, LOGIT_MARGIN, 1 - LOGIT_MARGIN)
-    return expit(resize_map(logit(p), size))
 
 
 def stretch(values: np.ndarray) -> np.ndarray:

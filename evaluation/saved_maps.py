@@ -16,7 +16,8 @@ from cli.files import make_folder, replacing, write_json
 from cli.parallel import map_in_order
 from data.images import read_image
 from data.pairs import IMAGE_SUFFIXES
-from evaluation.cases import Case, CaseSet, resized_by_logits, stretch
+from evaluation.cases import Case, CaseSet, stretch
+from evaluation.protocols.pranet import resized_by_logits
 
 RANGES_FILE = "ranges.json"
 MAPS_CHECKED = 10  # maps read to tell which range of values a folder has

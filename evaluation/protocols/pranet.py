@@ -8,12 +8,15 @@ range to normalise and stays as it is.
 """
 
 import numpy as np
+from scipy.special import expit, logit
 
-from evaluation.cases import Case, resized_by_logits, stretch
+from evaluation.cases import Case, resize_map, stretch
 from evaluation.protocols.base import ORIGINAL_SIZE_RULE, Protocol
 from metrics.confusion import dice_score, iou_score
 from metrics.sweep import LEVELS, e_measure_curve, sweep_counts
 from metrics.weighted_f import weighted_f_measure
+
+LOGIT_MARGIN = np.float32(1e-6)  # of probabilities; keeps their logits finite
 
 
 def pranet() -> Protocol:
@@ -30,6 +33,23 @@ def pranet() -> Protocol:
         image_means=("mean_dice", "mean_iou", "wfm", "sm", "mean_em", "mae"),
         original_size=True,
     )
+
+
+def resized_by_logits(case: Case) -> np.ndarray:
+    """Resizes a map to its truth's size as PraNet's test code does, by its logits.
+
+    The edge of a polyp then stays as steep as the network drew it; interpolated
+    probabilities rise more slowly. A map that has the size already stays as it is, and
+    one from an 8-bit file, which has no logits, is resized by its probabilities.
+
+    Returns:
+        `(H, W)` float32 probabilities.
+    """
+    size = case.truth.shape
+    if case.saved_map or case.probability.shape == size:
+        return resize_map(case.probability, size)
+    p = np.clip(case.probability, LOGIT_MARGIN, 1 - LOGIT_MARGIN)
+    return expit(resize_map(logit(p), size))
 
 
 def normalise_map(probability: np.ndarray, saved: bool) -> np.ndarray:

@@ -63,6 +63,16 @@ def masks_of(out_dir):
     return np.stack(masks)
 
 
+def test_what_predict_imports_needs_no_other_packages():
+    others = "tensorflow keras scipy skimage h5py matplotlib"  # of requirements.txt
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({others.split()}));"
+        "import Predict, deploy, deploy.archive, deploy.export_cache, deploy.segmenter"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("opencv", ["<5", ">=5"])
 def test_a_film_has_the_masks_of_the_whole_environment(

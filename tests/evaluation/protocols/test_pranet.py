@@ -6,9 +6,8 @@ import py_sod_metrics
 import pytest
 from scipy.special import expit
 
-from evaluation.cases import resized_by_logits
 from evaluation.protocols import build_protocols
-from evaluation.protocols.pranet import normalise_map
+from evaluation.protocols.pranet import normalise_map, resized_by_logits
 from evaluation.saved_maps import MapWriter, SavedMaps
 from evaluation.scoring import score_cases
 
