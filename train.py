@@ -123,6 +123,8 @@ def main(args: argparse.Namespace) -> int:
         print(
             "\nInterrupted. Every finished epoch is saved; go on with: "
             f"python train.py --resume --out_dir {run}"
+            if run.config.is_file()
+            else "\nInterrupted before the first epoch; nothing was written"
         )
         return INTERRUPTED_EXIT_CODE
     return 0

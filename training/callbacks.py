@@ -111,13 +111,22 @@ def scaled_logits(network: keras.Model, factor: float) -> Iterator[None]:
 
 
 class StopOnNaN(keras.callbacks.Callback):
-    """Ends training when the loss is not finite; what was saved before stays."""
+    """Ends training when a loss is not finite; what was saved before stays.
+
+    Must come first in the list of callbacks: the others save what an epoch ends with.
+    """
 
     def on_train_batch_end(self, batch, logs=None):
-        loss = float(logs["loss"])
-        if not math.isfinite(loss):
+        self._check("loss", logs["loss"], f"at step {batch + 1}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        # The last step of an epoch is not followed by a loss of training.
+        self._check("validation loss", logs["val_loss"], f"in epoch {epoch + 1}")
+
+    def _check(self, name: str, value: float, where: str) -> None:
+        if not math.isfinite(value):
             raise UserError(
-                f"The loss became {loss} at step {batch + 1}; training stopped and the "
+                f"The {name} became {float(value)} {where}; training stopped and the "
                 "checkpoints of the epochs before are kept. Try a lower "
                 "--learning_rate or --precision float32"
             )
@@ -136,6 +145,7 @@ class RunLog(keras.callbacks.Callback):
         run: the run's folder.
         others: the other callbacks, whose counters are kept.
         checkpoints: the one that knows the best value so far.
+        images: names the run's images; see `training.run.hash_of_images`.
         writes_files: False in workers that only take a saved run up.
     """
 
@@ -144,6 +154,7 @@ class RunLog(keras.callbacks.Callback):
         run: RunFolder,
         others: list[keras.callbacks.Callback],
         checkpoints: BestCheckpoints,
+        images: str,
         writes_files: bool = True,
     ):
         super().__init__()
@@ -151,13 +162,23 @@ class RunLog(keras.callbacks.Callback):
         self.writes_files = writes_files
         self.others = others
         self.checkpoints = checkpoints
+        self.images = images
         self.history: list[dict[str, float]] = []
         self.stopped = False
         self._counters: dict[str, Any] = {}
 
     def restore(self, model: keras.Model) -> None:
-        """Takes up a saved run."""
+        """Takes up a saved run.
+
+        Raises:
+            UserError: its state is damaged, of another model or of other images.
+        """
         progress = load_state(self.run.state, model)
+        if progress.get("images", self.images) != self.images:
+            raise UserError(
+                f"{self.run} was begun with other training or validation images than "
+                "its datasets hold now; start anew with another --name"
+            )
         self.history = progress["history"]
         self.checkpoints.best = progress["best"]
         self.checkpoints.best_epoch = progress["best_epoch"]
@@ -184,6 +205,7 @@ class RunLog(keras.callbacks.Callback):
             "best": self.checkpoints.best,
             "best_epoch": self.checkpoints.best_epoch,
             "counters": self._counters,
+            "images": self.images,
             "stopped": self.model.stop_training,
         }
         save_state(self.run.state, self.model, progress)

@@ -6,7 +6,7 @@ import tensorflow as tf
 from losses import adversarial_loss, discriminator_loss
 from training.consistency import TwoViews
 from training.deep_supervision import DecoderHeads
-from training.trainer import SegmentationTrainer, share_of_replica
+from training.trainer import SegmentationTrainer, accept_any_size, share_of_replica
 
 
 class LGPSGAN(SegmentationTrainer):
@@ -37,6 +37,7 @@ class LGPSGAN(SegmentationTrainer):
     ):
         super().__init__(generator, heads, binarised_val_loss, views, **kwargs)
         self.discriminator = discriminator
+        accept_any_size(discriminator)
         self.adversarial_weight = adversarial_weight
         self.from_logits = from_logits
         self.discriminator_metric = keras.metrics.Mean(name="d_loss")

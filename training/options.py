@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -82,6 +82,8 @@ class Stage:
         """Raises `ValueError` for values that no stage can have."""
         if self.epochs not in AT_LEAST_ONE:
             raise ValueError(f"epochs must be {AT_LEAST_ONE}, received {self.epochs}")
+        if len(self.image_sizes) != len(self.sizes) or not self.sizes:
+            raise ValueError("each size must stand there once")
         for side, share in self.sizes:
             if side not in IMAGE_SIDE:
                 raise ValueError(f"a size must be {IMAGE_SIDE}, received {side}")
@@ -391,7 +393,7 @@ class TrainingOptions:
 
     def __post_init__(self):
         for one in fields(self):
-            _check_value(one.name, getattr(self, one.name), one.metadata)
+            _check_value(one, getattr(self, one.name))
         for wrong, message in self._contradictions():
             if wrong:
                 raise UserError(message)
@@ -432,6 +434,12 @@ class TrainingOptions:
                 f"--warmup_epochs and --restart_epochs "
                 f"({', '.join(map(str, bounds[:-1]))}) do not ascend within the run's "
                 f"{self.epochs} epochs",
+            ),
+            (
+                self.schedule == "cosine"
+                and self.min_learning_rate > self.learning_rate,
+                f"--min_learning_rate {self.min_learning_rate:g}, at which the cosine "
+                f"ends, is above --learning_rate {self.learning_rate:g}",
             ),
         ]
 
@@ -497,17 +505,27 @@ class TrainingOptions:
         return "\n".join([*lines, line])
 
 
+# Of a saved value, by what reads its flag; a switch has nothing that does.
+TYPES = {int: int, float: int | float, str: str, None: bool}
+
+
 def flag_of(name: str, default: Any = None) -> str:
     """The flag of a field: `--no_X` where the field is a switch that is on."""
     return f"--no_{name.removeprefix('use_')}" if default is True else f"--{name}"
 
 
-def _check_value(name: str, value: Any, about: Mapping[str, Any]) -> None:
-    """Raises `UserError` for a value that its field cannot have."""
-    values = value if about["many"] else [value]
-    for one in values:
-        if one is None:
+def _check_value(of: Field, value: Any) -> None:
+    """Raises `UserError` for a value that a field cannot have."""
+    name, about = of.name, of.metadata
+    if about["many"] and not isinstance(value, tuple):
+        raise UserError(f"--{name} must be a list, received {value!r}")
+    types = TYPES.get(about["kind"], object)
+    for one in value if about["many"] else [value]:
+        if one is None and of.default is None:
             continue
+        is_switch = isinstance(one, bool)  # which Python counts among the numbers
+        if not isinstance(one, types) or is_switch != (types is bool):
+            raise UserError(f"--{name} cannot be {one!r}")
         if isinstance(one, Stage):
             try:
                 one.check()

@@ -1,5 +1,7 @@
 """One training run, from prepared datasets to a folder with a scored checkpoint."""
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 
@@ -63,6 +65,11 @@ def train(
     """
     set_memory_growth()
     strategy = make_strategy(options.strategy)  # before any device is used
+    devices = strategy.num_replicas_in_sync
+    if options.batch_size < devices:
+        raise UserError(
+            f"--batch_size {options.batch_size} is below the {devices} devices"
+        )
     writes_files = is_chief(strategy)
     if writes_files and not (resume or overwrite) and run.holds_a_run():
         raise UserError(
@@ -82,7 +89,7 @@ def train(
     print(
         f"{len(train_samples)} training and {len(val_samples)} validation images at "
         f"{'×'.join(map(str, size))}, {options.precision}, "
-        f"{strategy.num_replicas_in_sync} device(s)"
+        f"{devices} device(s)"
     )
     steps = steps_per_epoch(train_samples, options.batch_size)
     done = epochs_done(run) if resume else 0
@@ -93,12 +100,15 @@ def train(
         trainer = build_trainer(built, size, steps)
     if writes_files:  # nothing can be wrong with the flags now
         begin_folder(run, options, resume)
-    callbacks, log = make_callbacks(options, run, val_samples, size, writes_files)
+    images = hash_of_images(train_samples, val_samples)
+    callbacks, log = make_callbacks(
+        options, run, val_samples, images, size, writes_files
+    )
     if done:
         print(f"Resuming {run} after epoch {done}")
         log.restore(trainer)
 
-    several = strategy.num_replicas_in_sync > 1
+    several = devices > 1
     prepare = IMAGE_CONVENTIONS[options.model].prepare
     validation_data = evaluation_dataset(
         val_samples, prepare, size, options.batch_size, several
@@ -171,6 +181,12 @@ def load_samples(options: TrainingOptions) -> tuple[Samples, Samples]:
     return train if options.train_on_validation else kept, validation
 
 
+def hash_of_images(train: Samples, validation: Samples) -> str:
+    """SHA-256 of the names of a run's images, in their order."""
+    names = json.dumps([train.names, validation.names])
+    return hashlib.sha256(names.encode()).hexdigest()
+
+
 def begin_folder(run: RunFolder, options: TrainingOptions, resume: bool) -> None:
     """Makes the run's folder, without an old run's files, and its configuration."""
     if not resume:
@@ -186,6 +202,7 @@ def make_callbacks(
     options: TrainingOptions,
     run: RunFolder,
     val_samples: Samples,
+    images: str,
     size: Size,
     writes_files: bool,
 ) -> tuple[list[keras.callbacks.Callback], RunLog]:
@@ -195,6 +212,7 @@ def make_callbacks(
         options: the run's options.
         run: the run's folder.
         val_samples: some of which are drawn after each epoch.
+        images: as `hash_of_images` gives it.
         size: `(H, W)` in pixels.
         writes_files: whether this process is the one that writes.
 
@@ -203,7 +221,7 @@ def make_callbacks(
     """
     callbacks = training_callbacks(options)
     checkpoints = BestCheckpoints(run, options.monitor, options.logit_scale)
-    log = RunLog(run, callbacks[:], checkpoints, writes_files)
+    log = RunLog(run, callbacks[:], checkpoints, images, writes_files)
     if writes_files:
         places = np.linspace(0, len(val_samples) - 1, PICTURED_SAMPLES).astype(int)
         samples = [load_sample(val_samples, i, size) for i in np.unique(places)]

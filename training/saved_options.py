@@ -40,6 +40,11 @@ def saved_options(run: RunFolder, given: Mapping[str, Any]) -> TrainingOptions:
             continue
         value, before = given[one.name], getattr(saved, one.name)
         value = tuple(value) if isinstance(value, list) else value
+        # What `train.py` makes of these words when a run begins.
+        value = {
+            ("encoder_weights", "none"): None,
+            ("precision", "auto"): before,
+        }.get((one.name, value), value)
         if value != before:
             flag = flag_of(one.name, one.default)
             said = "" if isinstance(value, bool) else f" {_as_text(value)}"
@@ -55,7 +60,7 @@ def _as_text(value: Any) -> str:
 
 
 def _of_any_version(content: Any, run: RunFolder) -> TrainingOptions:
-    if not isinstance(content, dict) or content.get("model") not in PUBLISHED:
+    if not isinstance(content, dict) or content.get("model") not in list(PUBLISHED):
         raise UserError(f"{run.config} is not a run's configuration")
     if content.keys() & NEGATED.keys():
         content = _migrated(dict(content), run)

@@ -161,7 +161,10 @@ def accept_any_size(network: keras.Model) -> None:
 
     Its layers do not depend on the size; Keras's check of the inputs is what does.
     """
-    network.input_spec = keras.InputSpec(shape=(None, None, None, 3))
+    network.input_spec = [
+        keras.InputSpec(shape=(None, None, None, one.shape[-1]))
+        for one in network.inputs
+    ]
     for layer in network.layers:
         if isinstance(layer, keras.Model):
             accept_any_size(layer)

@@ -1,13 +1,15 @@
 """Which epochs count as the best, and what a run leaves of its predecessor."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 
 import train
+import training.run
 from cli.command import UserError
 from models.run_folder import RunFolder, Validation
-from training.callbacks import BestCheckpoints
+from training.callbacks import BestCheckpoints, RunLog
 from training.options import TrainingOptions
 from training.run import begin_folder, epochs_done, load_samples
 
@@ -112,3 +114,35 @@ def test_validation_sets_can_be_given(tiny_dataset):
     paths = (str(tiny_dataset),)
     options = TrainingOptions(data_path=paths, val_data_path=paths)
     assert [len(samples) for samples in load_samples(options)] == [8, 3]
+
+
+def test_a_run_does_not_go_on_with_other_images(monkeypatch, tmp_path):
+    progress = {"history": [], "best": 1.0, "best_epoch": 0, "counters": {}}
+    monkeypatch.setattr("training.callbacks.load_state", lambda *_: progress)
+    run = RunFolder(tmp_path)
+    log = RunLog(run, [], BestCheckpoints(run, "val_loss"), images="now")
+    log.restore(None)  # of an earlier version, which did not save them
+    progress["images"] = "now"
+    log.restore(None)
+    progress["images"] = "then"
+    with pytest.raises(UserError, match="other training or validation images"):
+        log.restore(None)
+
+
+def test_each_device_needs_an_image(monkeypatch, tmp_path):
+    two = SimpleNamespace(num_replicas_in_sync=2)
+    monkeypatch.setattr("training.run.make_strategy", lambda name: two)
+    options = TrainingOptions(data_path=("x",), batch_size=1)
+    with pytest.raises(UserError, match="--batch_size 1 is below the 2 devices"):
+        training.run.train(options, RunFolder(tmp_path))
+
+
+def test_ctrl_c_before_anything_is_written(monkeypatch, tmp_path, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("training.run.train", interrupted)
+    flags = ["--data_path", "x", "--out_dir", str(tmp_path / "run")]
+    assert train.main(train.parse_args(flags)) == 130
+    shown = capsys.readouterr().out
+    assert "nothing was written" in shown and "--resume" not in shown

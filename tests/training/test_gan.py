@@ -10,7 +10,7 @@ from losses import LGPSLoss
 from models.discriminator import build_discriminator
 from tests.training.conftest import tiny_network
 from training.build import build_trainer
-from training.callbacks import StopOnNaN
+from training.callbacks import StopOnNaN, training_callbacks
 from training.gan import LGPSGAN
 from training.recipes import new_options
 from training.trainer import SegmentationTrainer
@@ -105,6 +105,15 @@ def test_a_loss_that_is_not_finite_ends_training():
     with pytest.raises(UserError, match="became nan at step 3"):
         StopOnNaN().on_train_batch_end(2, {"loss": float("nan")})
     StopOnNaN().on_train_batch_end(2, {"loss": 0.5})
+    with pytest.raises(UserError, match="validation loss became nan in epoch 2"):
+        StopOnNaN().on_epoch_end(1, {"val_loss": float("nan")})
+    StopOnNaN().on_epoch_end(1, {"val_loss": 0.5})
+
+
+def test_what_is_not_finite_is_noticed_before_anything_is_saved():
+    assert isinstance(
+        training_callbacks(new_options({"data_path": ["x"]}))[0], StopOnNaN
+    )
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
@@ -130,3 +139,15 @@ def test_lgps_learns_four_images_by_heart(batch):
     images, masks = batch
     history = trainer.fit(images, masks, batch_size=4, epochs=60, verbose=0)
     assert history.history["dice"][-1] > 0.95
+
+
+@pytest.mark.parametrize("crf", ["published", "meanfield"])
+def test_the_gan_trains_at_another_size_than_it_was_built_for(crf, batch):
+    gan = _gan(1.0, crf)
+    half = [tf.image.resize(one, (SIDE // 2, SIDE // 2)) for one in batch]
+    before = gan.discriminator.get_weights()
+    gan.train_step(half)
+    assert not all(map(np.array_equal, before, gan.discriminator.get_weights()))
+    other = build_discriminator((SIDE // 2, SIDE // 2, 3), crf)
+    other.set_weights(gan.discriminator.get_weights())
+    np.testing.assert_allclose(gan.discriminator(half), other(half), atol=1e-6)

@@ -102,6 +102,9 @@ def test_resuming_refuses_what_contradicts_the_run(tmp_path):
         saved_options(run, {"batch_size": 8})
     with pytest.raises(UserError, match=r"go on with --no_se \(was True\)"):
         saved_options(run, {"use_se": False})
+    same = {"precision": "auto", "encoder_weights": "none"}
+    trained = replace(saved, precision="float32")  # "auto" as the run resolved it
+    assert saved_options(_saved(tmp_path, asdict(trained)), same) == trained
     with pytest.raises(UserError, match="no run in"):
         saved_options(RunFolder(tmp_path / "other"), {})
 
@@ -166,6 +169,18 @@ def test_a_run_of_the_first_version_is_taken_up(tmp_path):
     [
         ([], "is not a run's configuration"),
         ({"model": "unet"}, "is not a run's configuration"),
+        ({"model": ["lgps"]}, "is not a run's configuration"),
+        *[
+            ({**asdict(TrainingOptions()), name: value}, f"configuration.*--{name} ")
+            for name, value in (
+                ("epochs", 2.5),
+                ("epochs", None),
+                ("batch_size", True),
+                ("use_se", 1),
+                ("data_path", "x"),
+                ("initial_weights", 3),
+            )
+        ],
         ({**asdict(TrainingOptions()), "ema": 2}, "is not a run's configuration.*ema"),
         ({**asdict(TrainingOptions()), "stages": [3]}, "is not a run's configuration"),
         ({**asdict(TrainingOptions()), "lr": 1}, r"another version .*\(lr\)"),
@@ -188,6 +203,7 @@ def test_a_configuration_that_is_none_of_ours_is_refused(options, message, tmp_p
         ["--learning_rate", "nan"],
         ["--ema", "1"],
         ["--seed", "4294967296"],
+        ["--stages", "192=30,256=40,192=30:5"],
     ],
 )
 def test_impossible_values_exit_2(flags):
@@ -216,6 +232,10 @@ def test_an_adversarial_weight_brings_the_discriminator_back():
             "plateau_patience has no",
         ),
         (["--stages", "32:2:average"], ":average needs --ema"),
+        (
+            ["--recipe", "best", "--learning_rate", "1e-4"],
+            "--min_learning_rate 0.0002, at which .* above --learning_rate 0.0001",
+        ),
     ],
 )
 def test_flags_that_contradict_each_other_are_refused(flags, message):
