@@ -85,6 +85,19 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=1, allow_nan=False))
 
 
+def printable(path: Path | str) -> str:
+    r"""A path for messages: bytes that are not UTF-8 as `\xe9`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def parse_json(text: str) -> Any:
+    """Reads JSON; raises `ValueError` for all that is none, however deeply nested."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
 def sha256(path: Path) -> str:
     """SHA-256 of a file, or of all files of a folder in order, in hexadecimal."""
     digest = hashlib.sha256()

@@ -22,7 +22,11 @@ class Range:
     below: float = math.inf
 
     def __contains__(self, value: float) -> bool:
-        """Whether a number is allowed; infinity and NaN never are."""
+        """Whether a number is allowed; infinity, NaN and larger integers never are."""
+        try:
+            value = float(value)
+        except OverflowError:
+            return False
         low = self.at_least <= value and (self.above < value or self.above == -math.inf)
         high = value <= self.at_most and (value < self.below or self.below == math.inf)
         return math.isfinite(value) and low and high

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -186,7 +187,8 @@ def _open_npy(file: Path) -> np.ndarray:
         array = np.load(file, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise UserError(f"{file}: is missing") from None
-    except (OSError, ValueError, EOFError) as error:
+    # The header of a .npy file is parsed as Python literals.
+    except (OSError, ValueError, EOFError, SyntaxError, TokenError) as error:
         raise UserError(f"{file}: is not a whole .npy array ({error})") from None
     if not isinstance(array, np.ndarray):
         raise UserError(f"{file}: is an archive, expected one .npy array")

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from cli.command import UserError
+from cli.files import printable
 
 MASK_THRESHOLD = 127  # masks are JPEG or smoothed: greys lie between 0 and 255
 JPEG_NOISE = 32  # grey levels that compression adds to an empty mask
@@ -79,12 +80,8 @@ def refuse_unprintable(path: Path | str) -> None:
 
     It could neither be written to a table, nor be given to OpenCV.
     """
-    name = os.fsencode(path)
-    try:
-        name.decode("utf-8")
-    except UnicodeDecodeError:
-        shown = name.decode("utf-8", "backslashreplace")
-        raise UserError(f"{shown}: the name is not in UTF-8; rename the file") from None
+    if printable(path) != str(path):
+        raise UserError(f"{printable(path)}: the name is not in UTF-8; rename the file")
 
 
 def decode_image(content: bytes, path: Path | str, turn: bool = True) -> np.ndarray:

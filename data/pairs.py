@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cli.command import UserError
+from cli.files import printable
 
 # CVC-ClinicDB is video: frame n is of the last sequence that starts at or before n.
 CLINICDB_SEQUENCE_STARTS = (
@@ -150,7 +151,7 @@ def find_datasets(
 def natural_order(text: str) -> list[tuple[int, int, str]]:
     """Makes a sort key: frame 2 comes before frame 10, and numbers before words."""
     parts = re.findall(r"\d+|\D+", text)
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
 
 
 def _find_centres(root: Path, name: str | None) -> Dataset | None:
@@ -296,7 +297,7 @@ def _image_stems(mask_stem: str) -> list[str]:
 def _group_of(stem: str, dataset: str) -> str:
     """Names the group: for frames of ClinicDB, also in PraNet's sets, the sequence."""
     holds_clinicdb = re.search("clinicdb|traindataset", dataset, re.IGNORECASE)
-    if holds_clinicdb and stem.isdigit() and 1 <= int(stem) <= CLINICDB_FRAMES:
+    if holds_clinicdb and stem.isdecimal() and 1 <= int(stem) <= CLINICDB_FRAMES:
         return f"sequence {bisect.bisect(CLINICDB_SEQUENCE_STARTS, int(stem))}"
     return stem
 
@@ -311,7 +312,7 @@ def _is_format(folder: Path) -> bool:
 
 
 def _relative(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix()
+    return printable(path.relative_to(root).as_posix())
 
 
 def subfolders(root: Path, pattern: str = r"[^._].*") -> list[Path]:

@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -23,6 +23,7 @@ from typing import Self
 import numpy as np
 
 from cli.command import UserError
+from cli.files import parse_json
 
 FORMAT_VERSION = 1
 SUBSETS = ("train", "test")
@@ -186,10 +187,14 @@ def read_manifest(path: Path) -> dict | None:
             text = file.read_text() if file.is_file() else None
         if text is None:
             return None
-        manifest = json.loads(text)
+        manifest = parse_json(text)
         version = manifest["format_version"]
         texts = _texts(manifest) if version == FORMAT_VERSION else []
-        sound = all(isinstance(text, str) for text in texts)
+        sound = all(
+            isinstance(text, str) for text in [*texts, manifest.get("source", "")]
+        )
+        sizes = _source_sizes(manifest) if texts else []
+        sound &= all(len(size) == 2 and min(size) > 0 for size in sizes)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         sound = False
     if not sound:
@@ -200,9 +205,25 @@ def read_manifest(path: Path) -> dict | None:
             " run the preprocessing again"
         )
     for text in texts:
-        if Path(text).is_absolute() or ".." in Path(text).parts:
+        if not _is_name(text):
             raise UserError(f"{path}: its {MANIFEST_FILE} holds the name {text!r}")
     return manifest
+
+
+def _is_name(text: str) -> bool:
+    """Whether a file can have this name, below the folder of the results."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    path = Path(text)
+    return not path.is_absolute() and ".." not in path.parts and "\0" not in text
+
+
+def _source_sizes(manifest: dict) -> list[Sequence[int]]:
+    """Lists the sizes of the raw images, where the manifest has them."""
+    items = [item for s in SUBSETS for item in manifest["subsets"][s]["items"]]
+    return [item["source_size"] for item in items if item.get("source_size")]
 
 
 def _texts(manifest: dict) -> list[str]:
@@ -226,7 +247,7 @@ def h5_names(file: Path) -> dict[str, str]:
             if "manifest" in names:
                 names["manifest"] = stream["manifest"][()].decode()
             return names
-    except (OSError, KeyError, AttributeError, ValueError, RuntimeError):
+    except (OSError, KeyError, AttributeError, TypeError, ValueError, RuntimeError):
         return {}
 
 

@@ -1,12 +1,11 @@
 """Writes the model card beside each export: what it is, and what was measured."""
 
-import json
 import platform
 from pathlib import Path
 from typing import Any
 
 from cli.command import UserError
-from cli.files import sha256, write_json, write_text
+from cli.files import parse_json, sha256, write_json, write_text
 from deploy.formats import FORMATS, model_files
 
 CARD = """# {name}
@@ -46,7 +45,7 @@ def check_against_card(path: Path) -> None:
             without one.
     """
     try:
-        card = json.loads(card_path(path).read_text(encoding="utf-8"))
+        card = parse_json(card_path(path).read_text(encoding="utf-8"))
         changed = card["sha256"] != weights_hash(path)
         if "graph_sha256" in card:  # cards of earlier versions lack it
             changed = changed or card["graph_sha256"] != sha256(path)
@@ -112,10 +111,10 @@ def read_card(path: Path) -> dict[str, Any]:
     """
     card = card_path(path)
     try:
-        content = json.loads(card.read_text(encoding="utf-8"))
+        content = parse_json(card.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{card} is not there; Export.py writes it") from None
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         content = None
     if not isinstance(content, dict):
         raise UserError(f"{card} is damaged; export the model again")

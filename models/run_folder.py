@@ -3,7 +3,6 @@
 `weights/` has the same form, so the shipped weights are read as any run is.
 """
 
-import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.command import UserError
-from cli.files import write_json
+from cli.files import parse_json, write_json
 
 BEST_CHECKPOINT = "best.h5"
 EPOCH_CHECKPOINT = re.compile(r"epoch_(\d+)_val_loss_.*\.h5")  # as published
@@ -186,7 +185,7 @@ def model_label(checkpoint: str | Path) -> str:
 
 def _read_object(file: Path, reason: str) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = parse_json(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         content = None
     if not isinstance(content, dict):

@@ -1,11 +1,10 @@
 """Writes the results folder of a model on a dataset, `results/<model>/<dataset>/`."""
 
 import csv
-import json
 from pathlib import Path
 
 from cli.command import UserError
-from cli.files import make_folder, replacing, write_json, write_text
+from cli.files import make_folder, parse_json, replacing, write_json, write_text
 from data.splits import pranet_training_names
 from evaluation.analysis.slices import frame_findings, slice_scores
 from evaluation.analysis.statistics import intervals
@@ -47,7 +46,7 @@ def claim_folder(root: Path, maps: MapSource, case_set: CaseSet) -> Path:
     metrics = folder / METRICS_FILE
     make_folder(folder)
     try:
-        before = dict(json.loads(metrics.read_text(encoding="utf-8")))
+        before = dict(parse_json(metrics.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return folder
     for key, now in (("model_path", maps.source), ("data_path", case_set.path)):

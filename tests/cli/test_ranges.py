@@ -11,7 +11,7 @@ from cli.ranges import AT_LEAST_ONE, PROBABILITY, SHARE, Range, number
 @pytest.mark.parametrize(
     ("allowed", "inside", "outside"),
     [
-        (AT_LEAST_ONE, [1, 7], [0, -1, math.nan, math.inf]),
+        (AT_LEAST_ONE, [1, 7], [0, -1, math.nan, math.inf, 10**400]),
         (PROBABILITY, [1e-9, 0.5], [0, 1, math.nan]),
         (SHARE, [0, 0.999], [-0.1, 1]),
         (Range(above=2, at_most=3), [3], [2, 3.1]),

@@ -148,7 +148,7 @@ def test_manifest_that_does_not_fit_is_refused(tmp_path, pixels):
     save(folder, pixels[0][:2], pixels[1][:2])
     with pytest.raises(UserError, match="2 images but prepared.json lists 5"):
         load_prepared(folder)
-    for text in ("", "[]", "{}", '{"format_version": 1}'):
+    for text in ("", "[]", "{}", '{"format_version": 1}', 100_000 * "["):
         (folder / MANIFEST_FILE).write_text(text)
         with pytest.raises(UserError, match="prepared.json is damaged"):
             load_prepared(folder)
@@ -158,10 +158,10 @@ def test_manifest_of_names_that_are_no_names_is_refused(tmp_path, pixels):
     folder = prepare(tmp_path, pixels)
     file = folder / MANIFEST_FILE
     whole = file.read_text()
-    for name in ("../../x", "/x", "a/../../x"):
+    for name in ("../../x", "/x", "a/../../x", "a\\u0000b", "a\\ud800b"):
         for known in ("Toy", "n3"):
             file.write_text(whole.replace(f'"{known}"', f'"{name}"'))
-            with pytest.raises(UserError, match=f"prepared.json.*'{name}'"):
+            with pytest.raises(UserError, match="prepared.json holds the name '"):
                 load_prepared(folder)
     for known, wrong in (
         ('"Toy"', "3"),
@@ -170,6 +170,9 @@ def test_manifest_of_names_that_are_no_names_is_refused(tmp_path, pixels):
         ('"items"', '"x"'),
         ('"images": "', '"images": 7, "x": "'),
         ('"sha256": {', '"sha256": [1], "x": {'),
+        ('"name": "n3"', '"source_size": 5, "name": "n3"'),
+        ('"name": "n3"', '"source_size": "ab", "name": "n3"'),
+        ('"format"', '"source": 5, "format"'),
     ):
         file.write_text(whole.replace(known, wrong))
         with pytest.raises(UserError, match="prepared.json is damaged"):
@@ -271,3 +274,12 @@ def test_disk_too_small_is_said_before_writing(tmp_path):
     with pytest.raises(UserError, match="disk full, .* MB needed"):
         create_arrays(tmp_path, {"train": 10**9}, (256, 256), "npy")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_header_is_named(tmp_path, pixels):
+    file = save(prepare(tmp_path, pixels), *pixels) or tmp_path
+    (file,) = tmp_path.rglob("train_images.npy")
+    content = file.read_bytes()
+    file.write_bytes(content.replace(b"}", b" ", 1))
+    with pytest.raises(UserError, match="train_images.npy: is not a whole .npy array"):
+        load_prepared(file.parent)

@@ -182,3 +182,15 @@ def test_nothing_found_is_said(tmp_path):
         find_pairs(tmp_path)
     with pytest.raises(UserError, match="is not a folder"):
         find_pairs(tmp_path / "none")
+
+
+def test_a_superscript_is_no_number(tmp_path, write_set):
+    root = write_set(tmp_path, ["10²", "9"])
+    assert names(find_pairs(root)) == ["9", "10²"]
+
+
+def test_a_name_that_is_not_in_utf_8_can_be_printed(tmp_path, write_set):
+    root = write_set(tmp_path, ["1"])
+    shutil.copy(root / "images/1.png", os.fsencode(root / "images") + b"/caf\xe9.png")
+    text = find_pairs(root).describe()
+    assert r"images/caf\xe9.png" in text and text.encode()
