@@ -136,28 +136,30 @@ def _check_file(path: Path, verify: bool) -> None:
         raise UserError(f"Checkpoint not found: {path}")
     if not h5py.is_hdf5(path):
         raise UserError(f"{path} is not an HDF5 file; expected a .h5 of a whole model")
-    if not (verify and _is_as_scored(path)):
+    if verify:
+        _check_as_scored(path)
+    if not (verify and path.resolve() in SHIPPED_WEIGHTS.values()):
         try_reading(path)
 
 
-def _is_as_scored(path: Path) -> bool:
-    """Compares a file with the SHA-256 it was scored with; False where none is known.
+def _check_as_scored(path: Path) -> None:
+    """Compares a file with the SHA-256 that it was scored with, where one is known.
 
     Raises:
         UserError: they differ.
     """
     if path.name != BEST_CHECKPOINT and path.resolve() not in SHIPPED_WEIGHTS.values():
-        return False
+        return
     run = RunFolder.of_checkpoint(path)
     validation = run.read_validation()
     if validation is None or validation.sha256 is None:
-        return False
+        return
     if validation.sha256 != sha256(path):
         raise UserError(
             f"{path} has changed since it was scored: its SHA-256 is not the one in "
-            f"{run.validation}; --unverified loads it all the same"
+            f"{run.validation}; moving that file away, or --unverified where a command "
+            "has it, loads it all the same"
         )
-    return True
 
 
 def _read_architecture(path: Path) -> dict[str, Any]:
@@ -173,9 +175,10 @@ def _read_architecture(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} must be named NAME.h5, and not NAME.weights.h5")
     try:
         config = json.loads(text)
+        layers = list(_layers(config))
     except (ValueError, TypeError, RecursionError):
         raise UserError(f"{path}: its architecture is not readable JSON") from None
-    if not isinstance(config, dict) or not list(_layers(config)):
+    if not layers:
         raise UserError(f"{path}: its architecture is not a Keras functional model")
     return config
 
