@@ -238,8 +238,13 @@ def _from_arrays(path: Path) -> CaseSet:
 
 
 def _from_raw_files(path: Path, prepared: CaseSet) -> CaseSet | None:
-    """Opens the raw files a test set was prepared from; None where they are gone."""
-    manifest = read_manifest(path) or {}
+    """Opens the raw files a test set was prepared from; None where they are gone.
+
+    Arrays without a manifest have no names by which their files could be known.
+    """
+    manifest = read_manifest(path)
+    if manifest is None:
+        return None
     for root in (manifest.get("source"), path if path.is_dir() else path.parent):
         try:
             dataset = find_pairs(root) if root else None

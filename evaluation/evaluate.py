@@ -1,6 +1,7 @@
 """Evaluates one model on one test set, from its cases to a folder of results."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 from tqdm import tqdm
@@ -18,7 +19,7 @@ from evaluation.report.results_folder import (
     write_tables,
 )
 from evaluation.report.video_tables import write_video_frames
-from evaluation.saved_maps import MapWriter
+from evaluation.saved_maps import writing_maps
 from evaluation.scoring import SetScores, score_cases
 from evaluation.video.frames import FrameReader
 from evaluation.video.scoring import Video, VideoScores
@@ -48,9 +49,9 @@ def evaluate(
         The scores, which hold no images.
     """
     threshold = DEFAULT_THRESHOLD if threshold is None else threshold
-    with replacing_files(folder) as partial:
+    saving = writing_maps(save_maps_to) if save_maps_to else nullcontext()
+    with saving as writer, replacing_files(folder) as partial:
         gallery = Gallery(partial, threshold)
-        writer = MapWriter(save_maps_to) if save_maps_to else None
         reader = FrameReader(threshold, video.hold or (1, 1)) if video else None
 
         def stream() -> Iterator[Case]:
@@ -68,8 +69,6 @@ def evaluate(
 
         with silent_codecs():
             scores = score_cases(stream(), protocols, threshold)
-        if writer:
-            writer.close()
         judged = None
         if video:
             trained = trained_names(maps, case_set)

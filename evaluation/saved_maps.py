@@ -3,8 +3,8 @@
 Nothing here needs a network or TensorFlow.
 """
 
-import json
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from cli.command import UserError
-from cli.files import make_folder, replacing, write_json
+from cli.files import make_folder, parse_json, replacing_files, write_json
 from cli.parallel import map_in_order
 from data.images import read_image
 from data.pairs import IMAGE_SUFFIXES
@@ -110,33 +110,52 @@ class MapWriter:
     beside the PNGs, from which `SavedMaps` restores it.
 
     Args:
-        folder: where to write; made if missing. Maps of other cases there are kept.
+        folder: where to write; see `writing_maps`.
+        ranges: name → lowest and highest probability; `add` puts its own there.
     """
 
-    def __init__(self, folder: Path):
-        self.folder = folder
-        make_folder(folder)
-        self.ranges = _read_ranges(folder)
+    def __init__(self, folder: Path, ranges: dict[str, list[float]]):
+        self._folder = folder
+        self._ranges = ranges
 
     def add(self, case: Case) -> None:
         """Writes one case's map."""
-        probability = resized_by_logits(case)
+        probability = np.clip(resized_by_logits(case), 0, 1)  # int8 may round beyond
         levels = np.rint(stretch(probability.astype(np.float64)) * 255).astype(np.uint8)
-        file = self.folder / f"{case.name}.png"
-        with replacing(file) as partial:
-            if not cv2.imwrite(str(partial), levels):
-                raise UserError(f"{file}: could not be written")
-        self.ranges[case.name] = [float(probability.min()), float(probability.max())]
+        file = self._folder / f"{case.name}.png"
+        if not cv2.imwrite(str(file), levels):
+            raise UserError(f"{file}: could not be written")
+        self._ranges[case.name] = [float(probability.min()), float(probability.max())]
 
-    def close(self) -> None:
-        """Writes the ranges."""
-        write_json(self.folder / RANGES_FILE, self.ranges)
+
+@contextmanager
+def writing_maps(folder: Path) -> Iterator[MapWriter]:
+    """Gives a writer whose maps are put into `folder` at the end, all or none.
+
+    Args:
+        folder: made if missing. Saved maps of other cases there are kept.
+
+    Raises:
+        UserError: it cannot be made, or holds pictures that are no saved maps.
+    """
+    make_folder(folder)
+    ranges = _read_ranges(folder)
+    pictures = [f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES]
+    others = sorted(file.name for file in pictures if file.stem not in ranges)
+    if others:
+        raise UserError(
+            f"{folder} holds pictures that are no saved maps, the first: {others[0]}; "
+            "give another --save_maps"
+        )
+    with replacing_files(folder) as partial:
+        yield MapWriter(partial, ranges)
+        write_json(partial / RANGES_FILE, ranges)
 
 
 def _read_ranges(folder: Path) -> dict[str, list[float]]:
     file = folder / RANGES_FILE
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = parse_json(file.read_text(encoding="utf-8"))
         ranges = {n: [float(low), float(high)] for n, (low, high) in content.items()}
     except FileNotFoundError:
         return {}

@@ -14,7 +14,7 @@ import Test
 from cli.command import UserError
 from data import demo, prepare
 from deploy.thresholds import read_threshold
-from evaluation.cases import find_case_sets, tell_apart
+from evaluation.cases import find_case_sets, open_case_set, tell_apart
 from evaluation.protocols import PROTOCOL_NAMES
 from evaluation.report.side_by_side import comparison_name
 from models.run_folder import RunFolder, Validation
@@ -223,6 +223,18 @@ def test_prepared_sets_are_read_raw_where_the_protocol_wants_it(data, tmp_path):
         assert case_set.path == prepared  # so that results know it for the same set
         assert case_set.original_size is original_size
         assert case_set.read(0).truth.shape == shape
+
+
+def test_arrays_without_names_are_not_looked_up_among_raw_files(tmp_path):
+    """Their names are numbers, and other images can be called by the same ones."""
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+        for number in range(3):
+            cv2.imwrite(str(tmp_path / kind / f"{number:04d}.png"), np.zeros((8, 8)))
+    np.save(tmp_path / "test_images.npy", np.full((1, 8, 8, 3), 9, np.uint8))
+    np.save(tmp_path / "test_masks.npy", np.ones((1, 8, 8, 1), np.uint8))
+    case_set = open_case_set(tmp_path, original_size=True)
+    assert not case_set.original_size and case_set.read(0).image.max() == 9
 
 
 @pytest.mark.parametrize(

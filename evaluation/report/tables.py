@@ -140,4 +140,11 @@ def latex_table(metrics: dict) -> str:
 
 def escape_latex(text: str) -> str:
     """Escapes the characters that LaTeX would interpret."""
-    return re.sub(r"([&%$#_{}])", r"\\\1", text)
+    words = {"\\": "backslash", "^": "asciicircum", "~": "asciitilde"}
+    return re.sub(
+        r"[&%$#_{}\\^~]",
+        lambda found: (
+            f"\\text{words[found[0]]}{{}}" if found[0] in words else f"\\{found[0]}"
+        ),
+        text,
+    )

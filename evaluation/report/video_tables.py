@@ -67,7 +67,7 @@ def score_columns(scores: VideoScores) -> list[tuple[str, dict[str, dict[str, Sc
         ("video", {str(rule): scores.table(rule) for rule in scores.rules}),
         ("masks", {"value": scores.mask_table()}),
     ]
-    if scores.trained:
+    if scores.unseen_known:
         rules = [rule for rule in scores.rules if not rule.hold]
         columns = {str(rule): scores.unseen_table(rule) for rule in rules}
         tables.append(("frames not trained on", columns))
@@ -171,7 +171,7 @@ def video_metrics(scores: VideoScores) -> dict:
             for name, frames in scores.sequences.items()
         },
     }
-    if scores.trained:
+    if scores.unseen_known:
         content["not_trained_on"] = {
             str(rule): plain(scores.unseen_table(rule)) for rule in scores.rules
         }

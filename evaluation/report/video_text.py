@@ -82,6 +82,8 @@ def _listed(numbers: Sequence[float]) -> str:
 def training_facts(scores: VideoScores) -> str:
     """Says how many frames and sequences the model was not trained on."""
     unseen = [frame for frame in scores.frames if frame.name not in scores.trained]
+    if not unseen:
+        return "The model was trained on all of these frames."
     sequences = {frame.sequence for frame in unseen}
     fresh = sum(
         all(frame.name not in scores.trained for frame in frames)

@@ -92,8 +92,17 @@ class VideoScores:
         """Scores the masks of all sequences."""
         return _total([mask_ratios(frames) for frames in self.sequences.values()])
 
+    @property
+    def unseen_known(self) -> bool:
+        """Whether it is known that some frames were trained on and others were not."""
+        names = {frame.name for frame in self.frames}
+        return bool(self.trained) and not names <= self.trained
+
     def unseen_table(self, rule: Rule) -> dict[str, Score]:
-        """Scores the frames that the model was not trained on, one by one."""
+        """Scores the frames that the model was not trained on, one by one.
+
+        There must be one: see `unseen_known`.
+        """
         unseen = [
             [frame for frame in frames if frame.name not in self.trained]
             for frames in self.sequences.values()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cli.command import UserError
-from evaluation.saved_maps import MapWriter, SavedMaps, read_map
+from evaluation.saved_maps import SavedMaps, read_map, writing_maps
 
 
 @pytest.fixture
@@ -23,15 +23,42 @@ def case_set(make_case, make_case_set):
 
 def test_round_trip(case_set, tmp_path):
     for index in range(len(case_set)):  # one by one: what is there is kept
-        writer = MapWriter(tmp_path)
-        writer.add(case_set.read(index))
-        writer.close()
+        with writing_maps(tmp_path) as writer:
+            writer.add(case_set.read(index))
     stored = cv2.imread(str(tmp_path / "m0.png"), cv2.IMREAD_UNCHANGED)
     assert (stored.dtype, stored.shape) == (np.uint8, (6, 8))
     assert (stored.min(), stored.max()) == (0, 255)  # stretched, as PraNet does
     for read, index in zip(SavedMaps(tmp_path).cases(case_set), (0, 1), strict=True):
         written = case_set.read(index).probability
         np.testing.assert_allclose(read.probability, written, atol=1 / 255 / 2)
+
+
+def test_interrupted_writing_changes_nothing(case_set, make_case, tmp_path):
+    with writing_maps(tmp_path) as writer:
+        writer.add(case_set.read(0))
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    with pytest.raises(KeyboardInterrupt), writing_maps(tmp_path) as writer:
+        writer.add(make_case(np.eye(6, 8), np.eye(6, 8), "m0"))
+        raise KeyboardInterrupt
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_values_rounded_beyond_0_and_1_can_be_read_again(make_case, tmp_path):
+    values = np.float32([[-2e-5, 1.00005], [0.5, 0.5]])
+    with writing_maps(tmp_path) as writer:
+        writer.add(make_case(np.eye(2), values, "m0"))
+    with writing_maps(tmp_path):
+        pass
+
+
+def test_other_pictures_are_not_replaced(case_set, tmp_path):
+    mask = tmp_path / "m0.png"
+    cv2.imwrite(str(mask), np.eye(6, 8, dtype=np.uint8))
+    before = mask.read_bytes()
+    with pytest.raises(UserError, match="no saved maps, the first: m0.png"):
+        with writing_maps(tmp_path):
+            pass
+    assert mask.read_bytes() == before
 
 
 def test_foreign_maps_are_taken_as_they_are(case_set, tmp_path):

@@ -8,7 +8,7 @@ from scipy.special import expit
 
 from evaluation.protocols import build_protocols
 from evaluation.protocols.pranet import normalise_map, resized_by_logits
-from evaluation.saved_maps import MapWriter, SavedMaps
+from evaluation.saved_maps import SavedMaps, writing_maps
 from evaluation.scoring import score_cases
 
 
@@ -60,10 +60,9 @@ def direct_scores(folder, cases):
 
 
 def test_equals_pysodmetrics(cases, make_case_set, tmp_path):
-    writer = MapWriter(tmp_path / "maps")
-    for case in cases:
-        writer.add(case)
-    writer.close()
+    with writing_maps(tmp_path / "maps") as writer:
+        for case in cases:
+            writer.add(case)
     expected = pytest.approx(direct_scores(tmp_path / "maps", cases), abs=1e-6)
     protocols = build_protocols(["pranet"])
     assert score_cases(cases, protocols).table()["pranet"] == expected

@@ -14,6 +14,7 @@ from evaluation.report.results_folder import (
     write_metrics,
     write_tables,
 )
+from evaluation.report.tables import escape_latex
 from evaluation.scoring import score_cases
 from models.shipped import SHIPPED_WEIGHTS
 
@@ -100,3 +101,9 @@ def test_images_the_shipped_weights_were_trained_on(
 
     assert note(tmp_path / "my.h5") == ""
     assert note(SHIPPED_WEIGHTS["lgps"]).split(" images")[0] == seen
+
+
+def test_latex_reads_no_character_as_a_command():
+    assert escape_latex("a_1 & 5 %") == r"a\_1 \& 5 \%"
+    shown = r"\textasciicircum{}b\textbackslash{}c\textasciitilde{}\{"
+    assert escape_latex("^b\\c~{") == shown

@@ -137,3 +137,11 @@ def test_section(scores):
     # Dice 2 · 40 / (100 + 200)
     assert text.count('href="cases/') == 4
     assert not re.findall(r"""(?:src|href)=["'](?:https?:)?//""", text)
+
+
+def test_frames_that_were_all_trained_on(scores):
+    known = frozenset(frame.name for frame in scores.frames)
+    all_known = replace(scores, trained=known)
+    text = video_tables(all_known)
+    assert "trained on all of these frames" in text and "not trained on" not in text
+    assert "not_trained_on" not in video_metrics(all_known)
