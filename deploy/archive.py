@@ -18,7 +18,7 @@ from cli.files import make_folder, replacing, write_text
 from data.images import silent_codecs
 from deploy.jobs import PARTS, Job, Options, Row
 from deploy.predict import Bar, predict
-from deploy.recording import import_pyav
+from deploy.recording import import_pyav, picture_paths
 from deploy.runtimes import Runtime, threads_and_frames
 from deploy.segmenter import Segmenter, load_segmenter
 from deploy.sources import is_live
@@ -180,6 +180,12 @@ def _join(job: Job, parts: list[Job], rows: dict[Job, Row], options: Options) ->
         row.problems.append("not finished; --resume goes on with it")
     elif all(part.marker.exists() for part in parts):
         with replacing(job.out_dir / "predictions.csv") as table:
+            for picture in job.pictures:  # what a run before has left
+                mask, overlay = picture_paths(job.out_dir, picture.stem)
+                if not options.masks:
+                    mask.unlink(missing_ok=True)
+                if options.overlay == "none":
+                    overlay.unlink(missing_ok=True)
             for part in parts:
                 for file in part.out_dir.glob("*/*"):
                     place = job.out_dir / file.parent.name

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from cli.command import UserError
-from cli.files import read_lines, sha256, write_json
+from cli.files import parse_json, read_lines, sha256, write_json
 from data.pairs import IMAGE_SUFFIXES
 from deploy.formats import model_files
 from deploy.predict import MARKER
@@ -152,10 +152,10 @@ class Job:
             return 0
 
     def files_hash(self) -> str:
-        """Changes when one of its files is replaced."""
+        """Changes when one of its files is replaced or renamed."""
         files = self.pictures or (Path(self.address),)
-        stats = [file.stat() for file in files if file.is_file()]
-        return _hash([(stat.st_size, stat.st_mtime_ns) for stat in stats])
+        stats = [(file.name, file.stat()) for file in files if file.is_file()]
+        return _hash([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
 
     def completed(self, options: Options) -> Row | None:
         """The row of complete results; None where they or the marker are not whole.
@@ -164,7 +164,7 @@ class Job:
             UserError: they were predicted with other options.
         """
         try:
-            found = json.loads(self.marker.read_text(encoding="utf-8"))
+            found = parse_json(self.marker.read_text(encoding="utf-8"))
             settings = {name: str(found["settings"][name]) for name in options.settings}
             row, files = Row(**found["row"]), found["files"]
         except (FileNotFoundError, ValueError, KeyError, TypeError):

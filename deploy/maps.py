@@ -14,7 +14,7 @@ import numpy as np
 from cli.command import UserError, import_tensorflow
 from cli.files import sha256
 from cli.parallel import map_in_order
-from deploy.card import card_path, read_card
+from deploy.card import read_card
 from deploy.runtimes import (
     PROBABILITY_MARGIN,
     Runtime,
@@ -159,9 +159,12 @@ def export_label(path: Path) -> str:
 
 def shipped_checkpoint(path: Path) -> Path:
     """The shipped weights that a file was exported from, by its card; else the file."""
-    if path.suffix == ".h5" or not card_path(path).is_file():
+    if path.suffix == ".h5":
         return path
-    source = read_card(path).get("source_sha256")
+    try:
+        source = read_card(path).get("source_sha256")
+    except UserError:  # no card, or a damaged one
+        return path
     shipped = (one for one in SHIPPED_WEIGHTS.values() if sha256(one) == source)
     return next(shipped, path)
 

@@ -119,6 +119,11 @@ class Recording:
             raise OSError(error.errno, error.strerror, str(self._path)) from None
 
 
+def picture_paths(out_dir: Path, name: str) -> tuple[Path, Path]:
+    """Where the mask and the overlay of a picture are written."""
+    return out_dir / "masks" / f"{name}.png", out_dir / "overlays" / f"{name}.jpg"
+
+
 class PictureWriter:
     """Writes masks and overlays as files named by their frames.
 
@@ -138,8 +143,7 @@ class PictureWriter:
             mask: `(H, W)` uint8 0/1; None where it is not kept.
             overlay: `(H, W, 3)` uint8 RGB; None where it is not kept.
         """
-        mask_path = self.out_dir / "masks" / f"{frame.name}.png"
-        overlay_path = self.out_dir / "overlays" / f"{frame.name}.jpg"
+        mask_path, overlay_path = picture_paths(self.out_dir, frame.name)
         if mask is None:
             mask_path.unlink(missing_ok=True)
         else:

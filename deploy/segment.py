@@ -118,7 +118,7 @@ class FrameSegmenter:
 
     Args:
         runtime: the model.
-        threshold: probability from which a pixel is polyp.
+        threshold: probability above which a pixel is polyp.
         smooth: share of the past in the smoothed probability, in [0, 1); 0 = off.
         is_video: whether the frames share one view; else each is its own picture.
         view: one of `VIEWS`: show the network the whole frame, or the frame cropped to

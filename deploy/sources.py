@@ -13,7 +13,7 @@ import numpy as np
 
 from cli.command import UserError
 from data.images import read_image, refuse_unprintable, silent_codecs
-from data.pairs import IMAGE_SUFFIXES
+from data.pairs import IMAGE_FOLDER, IMAGE_SUFFIXES
 from deploy.threads import newest
 
 TEXT = cv2.VideoWriter_fourcc(*"ansi")  # FFmpeg reads a text file as a video of it
@@ -299,13 +299,20 @@ def open_source(source: str, reconnect: float = 0.0) -> Source:
 
 
 def source_name(source: str) -> str:
-    """The name of a source, for the folder of its results."""
+    """The name of a source, for the folder of its results.
+
+    The name of a folder such as `images/` says little: that of its parent comes before.
+    """
     path = Path(source)
     if is_live(source):
         return live_name(int(source) if source.isdigit() else source)
     if not path.exists():  # a pattern
         return re.sub(r"[^\w.-]+", "_", source).strip("_.") or "pictures"
-    return path.resolve().name if path.is_dir() else path.resolve().stem
+    path = path.resolve()
+    if not path.is_dir():
+        return path.stem
+    is_images = IMAGE_FOLDER.fullmatch(path.name.lower())
+    return f"{path.parent.name}_{path.name}" if is_images else path.name
 
 
 def without_secrets(source: str) -> str:

@@ -254,6 +254,14 @@ def test_pictures_are_cut_into_parts_and_joined(model, tmp_path, monkeypatch):
     before = times(out / "masks")
     assert run(folder, model, out, "--resume") == 1
     assert times(out / "masks") == before
+    (folder / "6.png").rename(folder / "7.png")
+    assert run(folder, model, out, "--resume") == 1
+    assert (out / "masks/7.png").exists()
+    (out / "done.json").unlink()
+    assert run(folder, model, out, "--resume", "--no_masks") == 1
+    left = [file.name for file in (out / "masks").iterdir()]
+    assert left == ["6.png"]  # of no source any more
+    assert (out / "overlays/7.jpg").exists()
 
 
 def test_a_part_that_is_complete_is_not_done_again(model, tmp_path, monkeypatch):

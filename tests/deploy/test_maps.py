@@ -183,6 +183,8 @@ def test_exports_of_the_shipped_weights_are_known_for_them(tmp_path):
     for digest, expected in ((sha256(shipped), shipped), ("0" * 64, path)):
         card_path(path).write_text(json.dumps({"source_sha256": digest}))
         assert shipped_checkpoint(path) == expected
+    card_path(path).write_text("{")
+    assert shipped_checkpoint(path) == path
 
 
 def test_a_runtime_that_is_not_installed_is_named(tmp_path, pictures, monkeypatch):

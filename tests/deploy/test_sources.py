@@ -49,6 +49,9 @@ def test_sources_are_named_apart(tmp_path):
     for name in ("scan.v1", "scan.v2"):
         (tmp_path / name).mkdir()
     assert source_name(str(tmp_path / "scan.v1")) == "scan.v1"
+    for folder in ("a/images", "b/images"):
+        (tmp_path / folder).mkdir(parents=True)
+        assert source_name(str(tmp_path / folder)) == folder.replace("/", "_")
     assert source_name("frames/*.png") == "frames_.png"
     assert source_name("rtsp://me:secret@host/scope") == "host_scope"
 
