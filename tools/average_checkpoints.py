@@ -72,10 +72,14 @@ def main(args: argparse.Namespace) -> None:
     )
 
     out.path.mkdir(parents=True, exist_ok=True)
-    save_checkpoint(network, out.best)
-    validation = score_best(options, out, val_samples)
-    mean_of = [str(run) for run in runs]
-    out.write_config(runs[-1].read_config() | {"mean_of": mean_of})
+    try:
+        save_checkpoint(network, out.best)
+        validation = score_best(options, out, val_samples)
+        mean_of = [str(run) for run in runs]
+        out.write_config(runs[-1].read_config() | {"mean_of": mean_of})
+    except BaseException:  # half a run would be taken for a whole one
+        out.clear()
+        raise
     print(
         f"{out.best}: mean Dice {validation.dice_at_half:.4f} on {validation.images} "
         f"validation images ({validation.dice:.4f} at threshold "

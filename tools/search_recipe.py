@@ -26,6 +26,7 @@ import numpy as np
 from cli.command import UserError, command_parser, run_command
 from cli.files import write_text
 from cli.ranges import AT_LEAST_ONE, number
+from data.pairs import find_pairs
 from data.storage import read_manifest
 from evaluation.analysis.statistics import INTERVAL, cluster_weights
 from metrics.polyp_size import SIZE_BINS
@@ -129,6 +130,8 @@ def main(args: argparse.Namespace) -> int:
     """
     succeeded = True
     if not args.table:
+        for path in args.data_path:
+            source_of(path)
         jobs = [(arm, seed) for seed in args.seeds for arm in args.arms]
         for arm, seed in jobs:
             refuse_other_flags(arm, seed, args)
@@ -222,7 +225,7 @@ def scoring_commands(run: RunFolder, args: argparse.Namespace) -> list[list[str]
     for name, *_ in run.read_validation().per_image:
         dataset, image = name.split("/", 1)
         by_set.setdefault(dataset, []).append(image)
-    sources = {m["dataset"]: m["source"] for m in map(read_manifest, args.data_path)}
+    sources = dict(map(source_of, args.data_path))
     for dataset, names in by_set.items():
         listed = run.path / f"{VALIDATION_SET}.txt"
         listed = listed.with_name(f"{dataset}-{listed.name}")
@@ -237,8 +240,20 @@ def scoring_commands(run: RunFolder, args: argparse.Namespace) -> list[list[str]
     ]
 
 
+def source_of(path: str) -> tuple[str, str]:
+    """The name of a prepared dataset, and the folder that it was prepared from.
+
+    Raises:
+        UserError: that folder is not there, so that its images cannot be scored.
+    """
+    manifest = read_manifest(Path(path)) or {}
+    if not Path(manifest.get("source", "")).is_dir() or "source" not in manifest:
+        raise UserError(f"{path}: the folder that it was prepared from is not there")
+    return manifest["dataset"], manifest["source"]
+
+
 def _result_name(command: Sequence[str]) -> str:
-    name = Path(command[0]).name
+    name = find_pairs(command[0]).name
     return f"{name}-{Path(command[2]).stem}" if len(command) > 1 else name
 
 
@@ -303,8 +318,10 @@ def _row(
     cells = [arm, f"{np.mean(by_seed):.4f}", ", ".join(f"{m:.4f}" for m in by_seed)]
     cells += [f"{value:.4f}" for value in np.mean(list(means.values()), axis=0)]
     every = [scores[kind] for scores in found.values() for kind in sets]
-    small = np.concatenate([s.dice[s.areas <= SIZE_BINS["small"]] for s in every])
-    cells.append(f"{small.mean():.4f}")
+    small = np.concatenate(
+        [s.dice[(s.areas > 0) & (s.areas <= SIZE_BINS["small"])] for s in every]
+    )
+    cells.append(f"{small.mean():.4f}" if small.size else "–")
     shared = [seed for seed in found if base[seed]]
     if arm == "base" or not shared:
         return 0.0, [*cells, "", ""]

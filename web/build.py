@@ -90,7 +90,8 @@ def export_model(model: Path, image_size: list[int] | None, folder: Path) -> dic
         export = subprocess.run(command, cwd=WEB.parent, capture_output=True, text=True)
         if export.returncode:
             lines = (export.stderr + export.stdout).strip().splitlines()
-            raise UserError(lines[-1].removeprefix("error: "))
+            ended = f"Export.py ended with code {export.returncode}"
+            raise UserError([ended, *lines][-1].removeprefix("error: "))
         shutil.copy(out, folder)
         return json.loads(out.with_name(f"{MODEL}.card.json").read_text())
 

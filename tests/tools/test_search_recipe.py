@@ -1,7 +1,10 @@
 """The recipe search: its table, and what it says of a run that failed."""
 
 import sys
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from cli.command import UserError
@@ -9,12 +12,15 @@ from data.storage import write_manifest
 from models.run_folder import Validation
 from tools.search_recipe import (
     folder_of,
+    main,
     parse_args,
     refuse_other_flags,
     run_arm,
     scoring_commands,
     table,
 )
+
+SUBSETS = {"subsets": {"train": {"items": []}, "test": {"items": []}}}
 
 
 def test_failed_run_is_named(tmp_path, monkeypatch, capsys):
@@ -79,19 +85,28 @@ def test_arms_are_ranked_by_what_they_gain_on_the_base_of_their_seeds(tmp_path):
     ]
 
 
+def _raw(folder: Path) -> Path:
+    """A raw dataset of one image."""
+    for kind in ("images", "masks"):
+        (folder / kind).mkdir(parents=True)
+        cv2.imwrite(str(folder / kind / "a.png"), np.zeros((4, 4), np.uint8))
+    return folder
+
+
 @pytest.fixture
 def prepared(tmp_path):
     """The path of a prepared dataset, as it is typed."""
     folder = tmp_path / "Kvasir-SEG"
     folder.mkdir()
-    manifest = {"dataset": "Kvasir-SEG", "source": "raw/Kvasir-SEG", "format": "npy"}
-    subsets = {"train": {"items": []}, "test": {"items": []}}
-    write_manifest(folder, {**manifest, "subsets": subsets})
+    raw = _raw(tmp_path / "raw" / "Kvasir-SEG")
+    manifest = {"dataset": "Kvasir-SEG", "source": str(raw), "format": "npy"}
+    write_manifest(folder, manifest | SUBSETS)
     return str(folder)
 
 
 def test_what_is_scored_is_the_run_s_own_validation_part(prepared, tmp_path):
-    flags = ["--data_path", prepared, "--external", "raw/BKAI"]
+    external = _raw(tmp_path / "raw" / "PolypGen2021_MultiCenterData_v3" / "data_C6")
+    flags = ["--data_path", prepared, "--external", str(external)]
     args = parse_args([*flags, "--out_dir", str(tmp_path)])
     run = folder_of(tmp_path, "base", 0)
     run.path.mkdir()
@@ -101,8 +116,26 @@ def test_what_is_scored_is_the_run_s_own_validation_part(prepared, tmp_path):
     listed = run.path / "Kvasir-SEG-validation.txt"
     assert listed.read_text() == "a\nb\n"
     assert [command[command.index("--data_path") + 1 :] for command in commands] == [
-        ["raw/Kvasir-SEG", "--names", str(listed)],
-        ["raw/BKAI"],
+        [str(tmp_path / "raw" / "Kvasir-SEG"), "--names", str(listed)],
+        [str(external)],
     ]
-    _score(run, "BKAI", [0.5])
+    _score(run, "PolypGen-C6", [0.5])  # as New_Test.py names it
     assert len(scoring_commands(run, args)) == 1
+
+
+def test_frames_without_a_polyp_are_no_small_polyps(tmp_path):
+    run = folder_of(tmp_path, "base", 0)
+    for area, dice in ((400, [0.8]), (0, [0.0])):
+        _score(run, f"set{area}", dice, area)
+    row = table(tmp_path, ["base"], [0]).splitlines()[-1]
+    assert [cell.strip() for cell in row.split("|")][-4] == "0.8000"
+
+
+def test_what_cannot_be_scored_is_not_trained(tmp_path):
+    write_manifest(
+        tmp_path, {"dataset": "d", "source": "data/demo.py", "format": "npy"} | SUBSETS
+    )
+    flags = ["--data_path", str(tmp_path), "--out_dir", str(tmp_path / "out")]
+    with pytest.raises(UserError, match="prepared from is not there"):
+        main(parse_args(flags))
+    assert not (tmp_path / "out").exists()

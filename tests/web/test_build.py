@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import subprocess
 import threading
 
 import pytest
@@ -73,6 +74,13 @@ def test_missing_runtime_names_the_command(tmp_path, without_export, monkeypatch
 def test_failed_export_is_passed_on(tmp_path, runtime):
     with pytest.raises(UserError, match=r"absent\.h5"):
         build.build(tmp_path / "absent.h5", None, tmp_path / "dist")
+
+
+def test_a_killed_export_is_named(tmp_path, monkeypatch):
+    ended = subprocess.CompletedProcess([], -9, "", "")
+    monkeypatch.setattr(build.subprocess, "run", lambda *_, **__: ended)
+    with pytest.raises(UserError, match="Export.py ended with code -9"):
+        build.export_model(tmp_path / "best.h5", None, tmp_path)
 
 
 def test_version_of_the_runtime_is_pinned():

@@ -154,12 +154,15 @@ async function measure() {
   measuring = !measuring;
   if (!measuring) return;
   speed.clear();
-  for (let run = 1; run <= MEASURED_RUNS && measuring; run++) {
-    element('measure').textContent = `Stop (${run} of ${MEASURED_RUNS})`;
-    speed.add({ network: await engine.repeat() });
+  try {
+    for (let run = 1; run <= MEASURED_RUNS && measuring; run++) {
+      element('measure').textContent = `Stop (${run} of ${MEASURED_RUNS})`;
+      speed.add({ network: await engine.repeat() });
+    }
+  } finally {
+    measuring = false;
+    element('measure').textContent = `Measure the network, ${MEASURED_RUNS} runs`;
   }
-  measuring = false;
-  element('measure').textContent = `Measure the network, ${MEASURED_RUNS} runs`;
 }
 
 function showLoading(text) {
