@@ -13,6 +13,7 @@ from evaluation.video.regions import MIN_AREA
 from metrics.calibration import calibration_sums
 from metrics.confusion import dice_score, iou_score
 from metrics.lesions import count_lesions, touches_border
+from metrics.polyp_size import SIZE_BINS, size_bin
 from metrics.sweep import LEVELS, sweep_counts
 
 
@@ -102,11 +103,18 @@ def _facts(
     """Measures a case for its row in `per_image.csv`.
 
     Scores, regions and distances are at the network's size; `polyp_pixels` is the
-    polyps' area at the frame's own size, NaN where that is unknown.
+    polyps' area at the frame's own size, NaN where that is unknown. `small_polyps` and
+    the like count single polyps by their own area, 0 where that is unknown.
     """
     scores = per_image.scores(per_image.measure(case))
     lesions = count_lesions(truth, prediction, MIN_AREA * truth.size)
     height, width = case.source_size or (np.nan, np.nan)
+    sizes = [size_bin(n * height * width / truth.size) for n in lesions.areas]
+    found = [size for size, hit in zip(sizes, lesions.is_found, strict=True) if hit]
+    of_size = {}
+    for size in SIZE_BINS:
+        of_size |= {f"{size}_polyps": sizes.count(size)}
+        of_size |= {f"{size}_polyps_found": found.count(size)}
     return {
         "name": case.name,
         "group": case.group,
@@ -117,6 +125,7 @@ def _facts(
         **{name: float(value) for name, value in scores.items()},
         "polyps": lesions.lesions,
         "polyps_found": lesions.found,
+        **of_size,
         "false_positives": lesions.false_positives,
         "predicted_pixels": int(np.count_nonzero(prediction)),
         "touches_border": touches_border(truth),

@@ -13,14 +13,24 @@ class LesionCounts:
     """Connected regions (8-neighbours) of a truth and a prediction.
 
     Attributes:
-        lesions: regions of the truth.
-        found: those that one predicted region matches with an IoU above 0.5.
-        false_positives: predicted regions that match no lesion.
+        areas: of each region of the truth, in pixels.
+        is_found: whether one predicted region matches it with an IoU above 0.5.
+        false_positives: predicted regions that match no region of the truth.
     """
 
-    lesions: int
-    found: int
+    areas: tuple[int, ...]
+    is_found: tuple[bool, ...]
     false_positives: int
+
+    @property
+    def lesions(self) -> int:
+        """Regions of the truth."""
+        return len(self.areas)
+
+    @property
+    def found(self) -> int:
+        """Those that are found."""
+        return sum(self.is_found)
 
 
 def count_lesions(
@@ -31,8 +41,9 @@ def count_lesions(
     Args:
         truth: `(H, W)` mask, 0/1 or bool.
         prediction: `(H, W)` mask, 0/1 or bool.
-        smallest: in pixels; smaller regions are left out, as slips of the pen and
-            specks. A truth that is not empty keeps its largest region.
+        smallest: in pixels; smaller regions are left out: in a truth they are errors
+            of drawing, in a prediction specks. If all of a truth are smaller, its
+            largest one is kept.
     """
     regions, lesions = label(truth.astype(bool), return_num=True, connectivity=2)
     found_regions, findings = label(
@@ -45,8 +56,12 @@ def count_lesions(
     columns = found_areas >= smallest
     overlap = shared[1:, 1:][rows][:, columns]
     areas = truth_areas[rows, None] + found_areas[None, columns]
-    matches = int(np.count_nonzero(overlap > MATCH_IOU * (areas - overlap)))
-    return LesionCounts(len(overlap), matches, int(columns.sum()) - matches)
+    is_found = (overlap > MATCH_IOU * (areas - overlap)).any(axis=1)
+    return LesionCounts(
+        tuple(truth_areas[rows].tolist()),
+        tuple(is_found.tolist()),
+        int(columns.sum() - is_found.sum()),
+    )
 
 
 def touches_border(mask: np.ndarray) -> bool:

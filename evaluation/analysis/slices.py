@@ -24,36 +24,44 @@ def slice_scores(scores: SetScores) -> list[dict]:
         One dict per slice: `by`, `slice`, `images`, per-image means `dice`, `iou`,
         `hd95` with the 95 % interval of Dice, `polyps`, `lesion_recall` (None without
         polyps) and `false_positives` (regions per image).
+
+        A size holds the images whose polyps have that area together. Its `polyps` are
+        the single polyps of that area, in whatever image.
     """
     return [
-        {"by": by, "slice": name, **_score_slice(scores, np.flatnonzero(chosen))}
-        for by, name, chosen in _slices(scores)
+        {"by": by, "slice": name, **_score_slice(scores, np.flatnonzero(chosen), size)}
+        for by, name, chosen, size in _slices(scores)
         if chosen.any()
     ]
 
 
-def _slices(scores: SetScores) -> Iterator[tuple[str, str, np.ndarray]]:
+def _slices(scores: SetScores) -> Iterator[tuple[str, str, np.ndarray, str | None]]:
+    """Yields what a slice is by, its name, the images in it, and its size of polyp."""
     polyps = scores.column("polyps")
-    yield "all", "all images", np.ones(len(scores), bool)
+    yield "all", "all images", np.ones(len(scores), bool), None
     bins = np.array([size_bin(area) for area in scores.column("polyp_pixels")])
     for name in SIZE_BINS:
-        yield "size", _size_title(name), bins == name
+        yield "size", _size_title(name), bins == name, name
     centres = scores.column("centre")
     for centre in sorted(set(centres) - {""}):
-        yield "centre", centre, centres == centre
+        yield "centre", centre, centres == centre, None
     border = scores.column("touches_border")
-    yield "position", "touches the image border", border
-    yield "position", "inside the image", ~border & (polyps > 0)
-    yield "polyps", "no polyp", polyps == 0
-    yield "polyps", "one polyp", polyps == 1
-    yield "polyps", "several polyps", polyps > 1
+    yield "position", "touches the image border", border, None
+    yield "position", "inside the image", ~border & (polyps > 0), None
+    yield "polyps", "no polyp", polyps == 0, None
+    yield "polyps", "one polyp", polyps == 1, None
+    yield "polyps", "several polyps", polyps > 1, None
 
 
-def _score_slice(scores: SetScores, chosen: np.ndarray) -> dict:
+def _score_slice(scores: SetScores, chosen: np.ndarray, size: str | None) -> dict:
     dice = scores.column("dice")[chosen]
     groups = scores.column("group")[chosen]
-    polyps = int(scores.column("polyps")[chosen].sum())
-    found = int(scores.column("polyps_found")[chosen].sum())
+    if size:
+        polyps = int(scores.column(f"{size}_polyps").sum())
+        found = int(scores.column(f"{size}_polyps_found").sum())
+    else:
+        polyps = int(scores.column("polyps")[chosen].sum())
+        found = int(scores.column("polyps_found")[chosen].sum())
     return {
         "images": len(chosen),
         "dice": float(dice.mean()),

@@ -174,7 +174,8 @@ def write_tables(
 The scores of the slices are means over images at the network's size, with threshold
 {metrics["threshold"]:g}. `found` is the share of polyps that a predicted region matches
 with an IoU above 0.5. `FP` is the number of predicted regions per image that match no
-polyp.
+polyp. A size holds the images whose polyps have that area together; its `polyps` are
+single polyps of that area, in whatever image.
 
 `metrics.json` holds these numbers unrounded, with 95 % intervals. `per_image.csv` has
 one row per image, with scores at the network's size and distances in pixels. `table.md`

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from metrics.lesions import LesionCounts, count_lesions, touches_border
+from metrics.lesions import count_lesions, touches_border
 
 
 def draw(*boxes, shape=(20, 20)):
@@ -11,6 +11,11 @@ def draw(*boxes, shape=(20, 20)):
     for top, left, bottom, right in boxes:
         mask[top:bottom, left:right] = 1
     return mask
+
+
+def counts(*masks, **options):
+    found = count_lesions(*masks, **options)
+    return found.lesions, found.found, found.false_positives
 
 
 TWO = draw((1, 1, 5, 5), (10, 10, 14, 14))
@@ -30,22 +35,22 @@ TWO = draw((1, 1, 5, 5), (10, 10, 14, 14))
     ],
 )
 def test_matches(prediction, expected):
-    assert count_lesions(TWO, prediction) == LesionCounts(*expected)
+    assert counts(TWO, prediction) == expected
 
 
 def test_empty_truth():
-    assert count_lesions(draw(), TWO) == LesionCounts(0, 0, 2)
-    assert count_lesions(draw(), draw()) == LesionCounts(0, 0, 0)
+    assert counts(draw(), TWO) == (0, 0, 2)
+    assert counts(draw(), draw()) == (0, 0, 0)
 
 
 def test_specks_are_left_out_but_not_the_only_polyp():
     speck, polyp = draw((1, 1, 2, 3)), draw((10, 10, 14, 14))
     both = speck | polyp
-    assert count_lesions(both, polyp, smallest=3) == LesionCounts(1, 1, 0)
-    assert count_lesions(polyp, both, smallest=3) == LesionCounts(1, 1, 0)
-    assert count_lesions(both, polyp, smallest=2) == LesionCounts(2, 1, 0)
-    assert count_lesions(speck, draw(), smallest=3) == LesionCounts(1, 0, 0)
-    assert count_lesions(draw(), speck, smallest=3) == LesionCounts(0, 0, 0)
+    assert counts(both, polyp, smallest=3) == (1, 1, 0)
+    assert counts(polyp, both, smallest=3) == (1, 1, 0)
+    assert counts(both, polyp, smallest=2) == (2, 1, 0)
+    assert counts(speck, draw(), smallest=3) == (1, 0, 0)
+    assert counts(draw(), speck, smallest=3) == (0, 0, 0)
 
 
 def test_diagonal_neighbours_are_one_polyp():
@@ -58,3 +63,9 @@ def test_diagonal_neighbours_are_one_polyp():
 )
 def test_border(box, expected):
     assert touches_border(draw(box)) is expected
+
+
+def test_which_polyps_are_found():
+    truth = draw((1, 1, 5, 5), (10, 10, 16, 16))
+    found = count_lesions(truth, draw((10, 10, 16, 16)))
+    assert (found.areas, found.is_found) == ((16, 36), (False, True))

@@ -45,6 +45,11 @@ def test_slices(scores):
     # (25² + 8²) · 100 = 68,900 pixels at the frame's own size; a's size is unknown.
     assert found["large (> 200² px)"]["images"] == 1
     assert "small (≤ 100² px)" not in found
+    # Of b's two polyps, 62,500 and 6,400 pixels, the larger one is found.
+    assert found["large (> 200² px)"]["polyps"] == 1
+    assert found["large (> 200² px)"]["lesion_recall"] == 1
+    assert scores.column("small_polyps").tolist() == [0, 1, 0, 0]
+    assert scores.column("small_polyps_found").sum() == 0
     several = found["several polyps"]
     assert (several["polyps"], several["lesion_recall"]) == (2, 0.5)
     assert found["all images"]["lesion_recall"] == pytest.approx(2 / 3)
