@@ -93,7 +93,7 @@ class KerasRuntime(Runtime):
         from models.checkpoints import load_checkpoint
         from models.inference import build_rgb_model
 
-        tensorflow_threads(options)
+        tensorflow_threads(options.threads, options.at_once)
         checkpoint = load_checkpoint(path, verify=options.verify)
         self.image_size = checkpoint.image_size
         model = build_rgb_model(checkpoint, batch_size=1, dtype="uint8")
@@ -109,7 +109,7 @@ class SavedModelRuntime(Runtime):
     def __init__(self, path: Path, options: RuntimeOptions):
         import tensorflow as tf
 
-        tensorflow_threads(options)
+        tensorflow_threads(options.threads, options.at_once)
         self._model = tf.saved_model.load(str(path))  # holds the variables
         shape = self._model.serve.input_signature[0].shape
         self.image_size = _fixed_size(shape[1:3].as_list())
@@ -314,13 +314,13 @@ def threads_and_frames(is_live: bool, threads: int | None = None) -> tuple[int, 
     return threads, threads
 
 
-def tensorflow_threads(options: RuntimeOptions) -> None:
-    """Sets TensorFlow's threads, if it has not started yet."""
+def tensorflow_threads(threads: int, at_once: int) -> None:
+    """Sets TensorFlow's threads, and operations at once, if it has not started yet."""
     import tensorflow as tf
 
     try:
-        tf.config.threading.set_intra_op_parallelism_threads(options.threads)
-        tf.config.threading.set_inter_op_parallelism_threads(options.at_once)
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(at_once)
     except RuntimeError:  # already started with other threads
         pass
 

@@ -139,12 +139,12 @@ class RowTasks(Tasks):
 
 def _load(row: Row, threads: int) -> Callable[[np.ndarray], np.ndarray]:
     """Returns a function: frame `(H, W, 3)` uint8 → probability `(H, W)`."""
-    from deploy.runtimes import RuntimeOptions, load_runtime, tensorflow_threads
+    from deploy.runtimes import load_runtime, tensorflow_threads
 
     if not row.runtime.startswith("keras"):
         return load_runtime(row.file, threads, exact=row.precision != "bfloat16")
     import_tensorflow()
-    tensorflow_threads(RuntimeOptions(threads, at_once=1, exact=True, verify=True))
+    tensorflow_threads(threads, at_once=1)
     import tensorflow as tf
 
     from models.checkpoints import load_checkpoint

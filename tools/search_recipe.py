@@ -247,9 +247,10 @@ def source_of(path: str) -> tuple[str, str]:
         UserError: that folder is not there, so that its images cannot be scored.
     """
     manifest = read_manifest(Path(path)) or {}
-    if not Path(manifest.get("source", "")).is_dir() or "source" not in manifest:
+    source = manifest.get("source")
+    if not source or not Path(source).is_dir():
         raise UserError(f"{path}: the folder that it was prepared from is not there")
-    return manifest["dataset"], manifest["source"]
+    return manifest["dataset"], source
 
 
 def _result_name(command: Sequence[str]) -> str:

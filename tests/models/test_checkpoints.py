@@ -223,17 +223,19 @@ def test_one_flipped_bit_of_a_scored_checkpoint(copy):
 def test_what_did_not_come_with_the_code_is_tried_first(copy, monkeypatch):
     tried = []
     monkeypatch.setattr(models.checkpoints, "try_reading", tried.append)
+    load_checkpoint(copy)
+    assert tried == [copy]
     run = RunFolder(copy.parent)
     copy.rename(run.best)
     # Who made the file can have made its hash.
     run.write_validation(Validation(0.5, 0.9, 0.9, sha256=sha256(run.best)))
     load_checkpoint(run.best)
-    assert tried == [run.best]
+    assert tried == [copy, run.best]
     monkeypatch.setitem(models.checkpoints.SHIPPED_WEIGHTS, "copy", run.best.resolve())
     load_checkpoint(run.best)
-    assert tried == [run.best]
+    assert tried == [copy, run.best]
     load_checkpoint(run.best, verify=False)
-    assert tried == [run.best, run.best]
+    assert tried == [copy, run.best, run.best]
 
 
 def test_a_file_that_hdf5_hangs_on(copy, monkeypatch):
