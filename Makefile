@@ -30,7 +30,8 @@ train-best: .venv/installed
 	$(BIN)/python train.py --recipe best --name best_first \
 		--encoder_weights $(ENCODER_WEIGHTS) $(ON_ALL_IMAGES)
 	$(BIN)/python train.py --recipe finetune --name best_second --seed 43 \
-		--initial_weights runs/best_first/best.h5 $(ON_ALL_IMAGES)
+		--initial_weights runs/best_first/best.h5 \
+		--threshold_from weights/held_back_run $(ON_ALL_IMAGES)
 	$(BIN)/python -m tools.average_checkpoints runs/best_first runs/best_second \
 		--out_dir runs/best
 

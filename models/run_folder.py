@@ -22,7 +22,8 @@ class Validation:
     """How a run's best checkpoint scored on its validation images.
 
     Attributes:
-        threshold: the probability threshold of the best mean Dice.
+        threshold: the probability threshold of the best mean Dice on these images, or
+            on those of `threshold_from`.
         dice: mean Dice over the images at that threshold.
         dice_at_half: the same at threshold 0.5.
         images: how many there are.
@@ -33,6 +34,7 @@ class Validation:
         sha256: of the checkpoint's file; None in runs of earlier versions.
         temperature: by which to divide the logits for calibrated probabilities (see
             `metrics.calibration.calibrated`); None in runs of earlier versions.
+        threshold_from: the run on whose images the threshold was chosen; None: these.
         ece, ece_calibrated: expected calibration error over all pixels, without and
             with that temperature; None in runs of earlier versions.
     """
@@ -46,13 +48,15 @@ class Validation:
     trained_on: bool = False
     sha256: str | None = None
     temperature: float | None = None
+    threshold_from: str | None = None
     ece: float | None = None
     ece_calibrated: float | None = None
 
     @property
     def chosen_threshold(self) -> float | None:
-        """The threshold for other images; None where these were trained on too."""
-        return None if self.trained_on else self.threshold
+        """The threshold for other images; None where it is of images trained on too."""
+        unseen = self.threshold_from or not self.trained_on
+        return self.threshold if unseen else None
 
     @property
     def image_names(self) -> set[str]:
@@ -155,6 +159,7 @@ class RunFolder:
                 trained_on=bool(content.get("trained_on")),
                 sha256=_optional(str, content.get("sha256")),
                 temperature=_optional(float, content.get("temperature")),
+                threshold_from=_optional(str, content.get("threshold_from")),
                 ece=_optional(float, content.get("ece")),
                 ece_calibrated=_optional(float, content.get("ece_calibrated")),
             )

@@ -186,8 +186,12 @@ def test_threshold_of_the_run(tmp_path):
         read_threshold("auto", best)
     with pytest.raises(UserError, match="run's best.h5 only, not for .*epoch_1.h5"):
         read_threshold("auto", tmp_path / "epoch_1.h5")
+    RunFolder(tmp_path).write_validation(Validation(0.37, 0.9, 0.8, trained_on=True))
     with pytest.raises(UserError, match="its images were trained on too; give a num"):
-        read_threshold("auto", model_path("lgps"))
+        read_threshold("auto", best)
+    # 0.6 in the run that held images back; the shipped logits are three times as large.
+    expected = 1 / (1 + (0.4 / 0.6) ** 3)
+    assert read_threshold("auto", model_path("lgps")) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

@@ -184,6 +184,14 @@ class TrainingOptions:
         "train on the images set aside too, for a last run after all is chosen",
         group="data",
     )
+    threshold_from: str | None = option(
+        None,
+        "with --train_on_validation: the folder of an earlier run of this recipe that "
+        "kept them apart; the threshold chosen there is saved for this one",
+        str,
+        group="data",
+        metavar="RUN",
+    )
     image_size: int | None = option(
         None,
         "side in pixels at which the network is validated, saved and, without "
@@ -416,6 +424,10 @@ class TrainingOptions:
             (
                 self.train_on_validation and bool(self.val_data_path),
                 "--train_on_validation is not for sets of --val_data_path",
+            ),
+            (
+                bool(self.threshold_from) and not self.train_on_validation,
+                "--threshold_from is for a run with --train_on_validation",
             ),
             (
                 bool(self.encoder_weights and self.initial_weights),

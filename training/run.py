@@ -35,7 +35,7 @@ from training.devices import is_chief, make_strategy, set_memory_growth, set_pre
 from training.options import Size, Stage, TrainingOptions
 from training.recalibrate import BatchNormRecalibration
 from training.state import saved_epochs
-from training.threshold import choose_threshold
+from training.threshold import choose_threshold, held_back_threshold
 from training.trainer import MULTI_WORKER, SegmentationTrainer
 
 PICTURED_SAMPLES = 4
@@ -76,6 +76,7 @@ def train(
             f"{run} holds a run already: take it up with --resume, replace it "
             "with --overwrite or give another --name"
         )
+    held_back_threshold(options)  # may be wrong, which must not be known at the end
     keras.utils.set_random_seed(options.seed)
     # A run that goes on elsewhere keeps the precision that it began with.
     options = replace(options, precision=set_precision(options.precision))
@@ -301,7 +302,13 @@ def score_best(
         What was written.
     """
     validation = replace(
-        choose_threshold(load_checkpoint(run.best), val_samples, options.batch_size),
+        choose_threshold(
+            load_checkpoint(run.best),
+            val_samples,
+            options.batch_size,
+            held_back_threshold(options),
+        ),
+        threshold_from=options.threshold_from,
         epoch=epoch,
         trained_on=options.train_on_validation,
         sha256=sha256(run.best),

@@ -14,6 +14,7 @@ def test_a_validation_comes_back_as_it_was_written(tmp_path):
     assert run.read_validation() is None
     scored = Validation(0.55, 0.9, 0.89, 1, [("a/1", "a/s", 0.9)], epoch=3, sha256="ab")
     scored = replace(scored, temperature=1.5, ece=0.04, ece_calibrated=0.01)
+    scored = replace(scored, threshold_from="runs/first")
     run.write_validation(scored)
     assert run.read_validation() == scored
     assert json.loads(run.validation.read_text())["dice_at_0.5"] == 0.89

@@ -1,7 +1,7 @@
 """The mean of two runs' networks."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -10,13 +10,14 @@ from cli.command import UserError
 from data import demo
 from models import build_model
 from models.checkpoints import load_checkpoint, save_checkpoint
-from models.run_folder import RunFolder
+from models.run_folder import RunFolder, Validation
 from tools import average_checkpoints
 from training.recipes import new_options
 
 
-def write_run(folder, data, factor, use_se=True):
-    options = new_options({"data_path": [str(data)], "bn_recalibrate": 4})
+def write_run(folder, data, factor, use_se=True, **given):
+    given |= {"data_path": [str(data)], "bn_recalibrate": 4}
+    options = new_options(given)
     network = build_model("lgps", (32, 32, 3), None, use_se=use_se)
     network.set_weights([np.full_like(w, factor) for w in network.get_weights()])
     run = RunFolder(folder)
@@ -60,3 +61,22 @@ def test_networks_that_differ_are_refused(tmp_path, data):
     with pytest.raises(UserError, match="first, .*second differ"):
         average(first, second, out=tmp_path / "mean")
     assert not (tmp_path / "mean").exists()
+
+
+def test_the_threshold_may_be_one_of_images_held_back(tmp_path, data):
+    held_back = write_run(tmp_path / "held_back", data, 0.1)
+    score = Validation(0.6, 0.9, 0.9)
+    RunFolder(held_back).write_validation(score)
+    options = {"train_on_validation": True, "logit_scale": 3.0}
+    last = write_run(
+        tmp_path / "last", data, 0.3, threshold_from=str(held_back), **options
+    )
+    average(held_back, last, out=tmp_path / "mean")
+    validation = RunFolder(tmp_path / "mean").read_validation()
+    # the logit of 0.6, times 3
+    assert validation.chosen_threshold == pytest.approx(0.6**3 / (0.6**3 + 0.4**3))
+    assert validation.trained_on and validation.threshold_from == str(held_back)
+    RunFolder(held_back).write_validation(replace(score, trained_on=True))
+    with pytest.raises(UserError, match="held_back.* were not trained on"):
+        average(held_back, last, out=tmp_path / "other")
+    assert not RunFolder(tmp_path / "other").holds_a_run()

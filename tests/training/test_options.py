@@ -224,6 +224,7 @@ def test_an_adversarial_weight_brings_the_discriminator_back():
     [
         (["--no_discriminator", "--crf", "meanfield"], "--no_discriminator leaves"),
         (["--train_on_validation", "--val_data_path", "y"], "is not for sets of"),
+        (["--threshold_from", "runs/a"], "is for a run with --train_on_validation"),
         (["--stages", "32:2", "--early_stop_patience", "3"], "of fixed length"),
         (["--monitor", "last", "--early_stop_patience", "3"], "other than last"),
         (["--warmup_epochs", "2"], "--warmup_epochs has no effect with --schedule pl"),
