@@ -262,7 +262,7 @@ def _decode(content: bytes, path: Path | str, flags: int) -> np.ndarray:
     except cv2.error:
         pixels = None
     if pixels is None:
-        raise UserError(f"{path}: is damaged or not an image")
+        raise UserError(f"{path}: is damaged, not an image, or not of 8 or 16 bits")
     if pixels.dtype == np.uint16:
         # 8-bit values in a 16-bit file stay; real 16 bit: 65535 / 257 = 255.
         divisor = 1 if pixels.max() <= 255 else 257

@@ -136,6 +136,11 @@ def open_case_set(
         if original_size:
             return _from_raw_files(path, prepared) or prepared
         return prepared
+    if is_prepared(path):
+        source = (read_manifest(path) or {}).get("source", "the raw dataset")
+        raise UserError(
+            f"{path}: is prepared; --names is for raw datasets, so give {source}"
+        )
     dataset = find_pairs(path)
     return _from_pairs(
         dataset, dataset.pairs if names is None else _pick(dataset, names)
@@ -259,6 +264,9 @@ def _from_raw_files(path: Path, prepared: CaseSet) -> CaseSet | None:
 
 def _pick(dataset: Dataset, names: Sequence[str]) -> list[Pair]:
     by_name = {pair.name: pair for pair in dataset.pairs}
+    # A list may give the files' endings, as those of `data.prepare` may.
+    listed = [n if n in by_name else str(Path(n).with_suffix("")) for n in names]
+    names = list(dict.fromkeys(listed))
     missing = [name for name in names if name not in by_name]
     if missing:
         raise UserError(
@@ -290,7 +298,7 @@ def _from_pairs(dataset: Dataset, pairs: list[Pair]) -> CaseSet:
 
     origin = dataset.describe()
     if len(pairs) < len(dataset.pairs):
-        origin += f"\n  scored: the {len(pairs)} test images of them"
+        origin += f"\n  scored: {len(pairs)} of them"
     return CaseSet(
         name=dataset.name,
         path=Path(dataset.root),

@@ -14,13 +14,13 @@ import numpy as np
 from cli.command import UserError
 from cli.files import make_folder, parse_json, replacing_files, write_json
 from cli.parallel import map_in_order
-from data.images import read_image
+from data.images import read_image, silent_codecs
 from data.pairs import IMAGE_SUFFIXES
 from evaluation.cases import Case, CaseSet, stretch
 from evaluation.protocols.pranet import resized_by_logits
 
 RANGES_FILE = "ranges.json"
-MAPS_CHECKED = 10  # maps read to tell which range of values a folder has
+MAPS_CHECKED = 10  # maps at least, to tell which range of values a folder has
 
 
 class SavedMaps:
@@ -45,17 +45,19 @@ class SavedMaps:
             raise UserError(f"{folder}: is not a folder of maps")
         self.label = self.source.resolve().name
         self._ranges = _read_ranges(self.source)
-        self._files = {
-            file.relative_to(self.source).with_suffix("").as_posix(): file
-            for file in sorted(self.source.rglob("*"))
-            if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
-        }
+        self._files: dict[str, Path] = {}
+        self._doubled: dict[str, Path] = {}
+        for file in sorted(self.source.rglob("*")):
+            if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file():
+                name = file.relative_to(self.source).with_suffix("").as_posix()
+                if self._files.setdefault(name, file) != file:
+                    self._doubled[name] = file
 
     def check(self, case_set: CaseSet) -> None:
         """Checks the maps of a set before it is scored.
 
         Raises:
-            UserError: a case has no map, or the maps are labels 0 and 1.
+            UserError: a case has no map or two, or the maps are labels 0 and 1.
         """
         missing = [name for name in case_set.names if name not in self._files]
         if missing:
@@ -63,10 +65,17 @@ class SavedMaps:
                 f"{self.source}: {len(missing)} of {len(case_set)} cases of "
                 f"{case_set.name} have no map there, the first: {missing[0]}"
             )
-        some = [
-            read_map(self._files[name]).max() for name in case_set.names[:MAPS_CHECKED]
-        ]
-        if max(some) == np.float32(1 / 255):
+        doubled = [name for name in case_set.names if name in self._doubled]
+        if doubled:
+            first, second = self._files[doubled[0]], self._doubled[doubled[0]]
+            raise UserError(f"{second}: a second map of {doubled[0]}, beside {first}")
+        brightest = np.float32(0)
+        with silent_codecs():
+            for number, name in enumerate(case_set.names):
+                if number >= MAPS_CHECKED and brightest > 0:
+                    break
+                brightest = max(brightest, read_map(self._files[name]).max())
+        if brightest == np.float32(1 / 255):
             raise UserError(
                 f"{self.source}: the brightest value is 1, expected maps of 0 to 255"
             )

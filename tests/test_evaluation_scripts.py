@@ -156,6 +156,12 @@ def test_only_listed_names_are_scored(data, maps, tmp_path):
     for name, images in (("raw", 2), ("raw-names", 1)):  # the whole set's are kept
         metrics = json.loads((tmp_path / "near" / name / "metrics.json").read_text())
         assert (metrics["dataset"], metrics["images"]) == (name, images)
+    names.write_text("b\nb.png\n")  # endings may be given, as in data.prepare's lists
+    run(New_Test, *arguments)
+    assert (
+        json.loads((tmp_path / "near/raw-names/metrics.json").read_text())["images"]
+        == 1
+    )
     names.write_text("b\nb\n\n")
     assert New_Test.read_names(names) == ["b"]
     names.write_text("\n")

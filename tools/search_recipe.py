@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cli.command import UserError, command_parser, run_command
+from cli.command import UserError, command_parser, run_command, sigterm_as_interrupt
 from cli.files import write_text
 from cli.ranges import AT_LEAST_ONE, number
 from data.pairs import find_pairs
@@ -36,6 +36,7 @@ ROOT = Path(__file__).resolve().parents[1]
 OUT_DIR = ROOT / "runs" / "search"
 SCORE = "pranet.mean_dice"
 VALIDATION_SET = "validation"
+RUNNING: set[subprocess.Popen] = set()  # trainings and scorings under way
 FLAGS_FILE = "flags.txt"  # of train.py, one a line, in the folder of a run
 SIZES = "128=20,160=40,192=40"  # mean 168 pixels
 BASE = {
@@ -122,6 +123,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@sigterm_as_interrupt()
 def main(args: argparse.Namespace) -> int:
     """Trains and scores what is missing, then prints the table.
 
@@ -132,11 +134,20 @@ def main(args: argparse.Namespace) -> int:
     if not args.table:
         for path in args.data_path:
             source_of(path)
+        for path in args.external:
+            find_pairs(path)
         jobs = [(arm, seed) for seed in args.seeds for arm in args.arms]
         for arm, seed in jobs:
             refuse_other_flags(arm, seed, args)
         with ThreadPoolExecutor(args.jobs) as pool:
-            succeeded = all(list(pool.map(lambda job: run_arm(*job, args), jobs)))
+            try:
+                succeeded = all(list(pool.map(lambda job: run_arm(*job, args), jobs)))
+            except (
+                BaseException
+            ):  # stopped: so are its processes, which can go on later
+                for process in list(RUNNING):
+                    process.terminate()
+                raise
     print(table(args.out_dir, args.arms, args.seeds))
     return 0 if succeeded else 1
 
@@ -190,13 +201,17 @@ def _succeeds(command: Sequence[str], log) -> bool:
     script, *words = command
     # With one thread a run repeats to the bit, and two runs take less time together.
     one_thread = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
-    code = subprocess.call(
+    process = subprocess.Popen(
         [sys.executable, str(ROOT / script), *words],
         stdout=log,
         stderr=subprocess.STDOUT,
         env={**os.environ, **one_thread},
     )
-    return code == 0
+    RUNNING.add(process)
+    try:
+        return process.wait() == 0
+    finally:
+        RUNNING.discard(process)
 
 
 def flags(arm: str, seed: int, args: argparse.Namespace) -> list[str]:
@@ -246,7 +261,11 @@ def source_of(path: str) -> tuple[str, str]:
     Raises:
         UserError: that folder is not there, so that its images cannot be scored.
     """
-    manifest = read_manifest(Path(path)) or {}
+    manifest = read_manifest(Path(path))
+    if manifest is None:
+        raise UserError(
+            f"{path}: holds no prepared arrays; make them with `python -m data.prepare`"
+        )
     source = manifest.get("source")
     if not source or not Path(source).is_dir():
         raise UserError(f"{path}: the folder that it was prepared from is not there")

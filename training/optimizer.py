@@ -35,11 +35,25 @@ def make_optimizer(
         clipvalue=options.clipvalue or None,
         global_clipnorm=options.clipnorm or None,
         use_ema=averaged,
-        ema_momentum=options.ema if averaged else 0.99,
+        ema_momentum=average_decay(options, steps_per_epoch) if averaged else 0.99,
     )
     if options.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=NOT_DECAYED)
     return optimizer
+
+
+def average_decay(options: TrainingOptions, steps_per_epoch: int) -> float:
+    """The decay in a step of the averaged weights: `options.ema`, less in a short run.
+
+    The average reaches back over about 1 / (1 - decay) steps. Over more than a third of
+    the run, much of it would be the weights that the run began with.
+
+    Args:
+        options: the run's options.
+        steps_per_epoch: of the whole run.
+    """
+    steps = options.epochs * steps_per_epoch
+    return min(options.ema, max(0.0, 1 - 3 / steps))
 
 
 def learning_rate(

@@ -59,12 +59,17 @@ class Stage:
             Stage(50, ((192, 30.0), (256, 70.0)), "strong", True)
         """
         try:
-            sizes, epochs, *rest = text.split(":")
+            sizes, *rest = text.split(":")
+            if not rest:
+                raise ValueError("no EPOCHS")
+            epochs, *rest = rest
             parts = [part.partition("=") for part in sizes.split(",")]
             drawn = tuple((int(side), float(share or 1)) for side, _, share in parts)
             average = rest[-1:] == ["average"]
-            (augmentation,) = (rest[:-1] if average else rest) or [None]
-            stage = cls(int(epochs), drawn, augmentation, average)
+            names = rest[:-1] if average else rest
+            if len(names) > 1:
+                raise ValueError("several augmentations")
+            stage = cls(int(epochs), drawn, *(names or [None]), average)
             stage.check()
         except ValueError as error:
             raise argparse.ArgumentTypeError(
@@ -408,6 +413,7 @@ class TrainingOptions:
 
     def _contradictions(self) -> list[tuple[bool, str]]:
         bounds = [self.warmup_epochs, *self.restart_epochs, self.epochs]
+        named = ["--warmup_epochs", *["--restart_epochs"][: len(self.restart_epochs)]]
         return [
             (
                 bool(self.stages) and self.epochs != sum(s.epochs for s in self.stages),
@@ -443,9 +449,8 @@ class TrainingOptions:
             ),
             (
                 self.schedule == "cosine" and any(a >= b for a, b in pairwise(bounds)),
-                f"--warmup_epochs and --restart_epochs "
-                f"({', '.join(map(str, bounds[:-1]))}) do not ascend within the run's "
-                f"{self.epochs} epochs",
+                f"{' and '.join(named)} ({', '.join(map(str, bounds[:-1]))}) must "
+                f"ascend and be below the run's {self.epochs} epochs",
             ),
             (
                 self.schedule == "cosine"

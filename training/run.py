@@ -32,6 +32,7 @@ from training.callbacks import (
     training_callbacks,
 )
 from training.devices import is_chief, make_strategy, set_memory_growth, set_precision
+from training.optimizer import average_decay
 from training.options import Size, Stage, TrainingOptions
 from training.recalibrate import BatchNormRecalibration
 from training.state import saved_epochs
@@ -93,14 +94,18 @@ def train(
         f"{devices} device(s)"
     )
     steps = steps_per_epoch(train_samples, options.batch_size)
+    decay = average_decay(options, steps)
+    if decay < options.ema:
+        print(
+            f"As the run has {options.epochs * steps} steps only, the weights are "
+            f"averaged with a decay of {decay:.3g} a step, not of --ema {options.ema:g}"
+        )
     done = epochs_done(run) if resume else 0
     built = options  # the saved state replaces the weights that a run began with
     if done:
         built = replace(options, encoder_weights=None, initial_weights=None)
     with strategy.scope():
         trainer = build_trainer(built, size, steps)
-    if writes_files:  # nothing can be wrong with the flags now
-        begin_folder(run, options, resume)
     images = hash_of_images(train_samples, val_samples)
     callbacks, log = make_callbacks(
         options, run, val_samples, images, size, writes_files
@@ -108,6 +113,8 @@ def train(
     if done:
         print(f"Resuming {run} after epoch {done}")
         log.restore(trainer)
+    if writes_files:  # nothing can be wrong with the flags now
+        begin_folder(run, options, resume)
 
     several = devices > 1
     prepare = IMAGE_CONVENTIONS[options.model].prepare

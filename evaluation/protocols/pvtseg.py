@@ -44,7 +44,7 @@ def pvtseg(threshold: float = DEFAULT_THRESHOLD) -> Protocol:
         "pvtseg",
         f"{NETWORK_SIZE_RULE}, with threshold {threshold:g}. {IMAGES_RULE} A score "
         "with nothing to count is 1. Distances are in pixels; where one of the two "
-        "masks is empty, the distance is the image's diagonal.",
+        "masks is empty, hausdorff and hd95 are the image's diagonal.",
         measure,
         lambda statistics: columns(SCORES, statistics),
         image_means=SCORES,

@@ -34,6 +34,10 @@ PICTURES = "cases"
 GALLERY_PANELS = ("image", "truth", "prediction", "heatmap")
 PANEL_SIZE = 320  # pixels
 JPEG_QUALITY = 82
+PUBLISHED_LEGEND = (
+    '<p class="legend">The published rows are printed in the papers; they are of the '
+    "papers' own training and test images.</p>"
+)
 CASE_FACTS = (
     "name",
     "group",
@@ -102,6 +106,11 @@ def write_report(
         "Calibration of the pixels": plot_calibration(scores),
         "Distribution": plot_dice_histogram(scores),
     }
+    anchors = [
+        anchor
+        for protocol in metrics["protocols"]
+        for anchor in find_anchors(metrics["dataset"], protocol)
+    ]
     text = page.substitute(
         title=html.escape(title),
         style=(ASSETS / "report.css").read_text(encoding="utf-8"),
@@ -110,6 +119,7 @@ def write_report(
         headline="\n".join(
             _protocol_table(metrics, name) for name in metrics["protocols"]
         ),
+        legend=PUBLISHED_LEGEND if anchors else "",
         findings=_findings(metrics["findings"]),
         video=video_section(video, _pictures(scores)) if video else "",
         plots="\n".join(

@@ -77,6 +77,34 @@ def test_impossible_ranges_are_named(pair, tmp_path):
         SavedMaps(tmp_path)
 
 
+def test_labels_after_maps_without_a_polyp_are_noticed(
+    make_case, make_case_set, tmp_path
+):
+    empty, label = np.zeros((6, 8), np.uint8), np.eye(6, 8, dtype=np.uint8)
+    cases = [make_case(empty, empty, f"m{i:02}") for i in range(13)]
+    for number, case in enumerate(cases):
+        cv2.imwrite(str(tmp_path / f"{case.name}.png"), label if number > 10 else empty)
+    with pytest.raises(UserError, match="the brightest value is 1, expected"):
+        SavedMaps(tmp_path).check(make_case_set(cases))
+
+
+def test_two_maps_of_a_case_are_named(case_set, tmp_path):
+    for name in ("m0.png", "m1.png", "m1.tif", "other.png", "other.tif"):
+        cv2.imwrite(str(tmp_path / name), np.full((6, 8), 51, np.uint8))
+    with pytest.raises(
+        UserError, match=r"m1\.tif: a second map of m1, beside .*m1\.png"
+    ):
+        SavedMaps(tmp_path).check(case_set)
+
+
+def test_a_map_of_floats_is_named_in_silence(case_set, tmp_path, capfd):
+    for name in case_set.names:
+        cv2.imwrite(str(tmp_path / f"{name}.tif"), np.zeros((6, 8), np.float32))
+    with pytest.raises(UserError, match=r"m0\.tif: .* not of 8 or 16 bits"):
+        SavedMaps(tmp_path).check(case_set)
+    assert capfd.readouterr().err == ""
+
+
 def test_a_named_pipe_is_no_map(case_set, tmp_path):
     os.mkfifo(tmp_path / "m0.png")  # who opens it waits for a writer
     with pytest.raises(UserError, match="2 of 2 cases of toy have no map"):

@@ -14,6 +14,8 @@ from data.demo import draw_frames
 from models.checkpoints import load_checkpoint
 from models.run_folder import RunFolder
 from models.shipped import SHIPPED_WEIGHTS
+from training.saved_options import saved_options
+from training.threshold import held_back_threshold
 
 PATH = SHIPPED_WEIGHTS["lgps"]
 SHA256 = "027d67c0ca20e5de872268d63a6acb2c5ade2a6e0b7209eb24cade52c2240579"
@@ -29,6 +31,13 @@ def test_the_file_is_the_one_that_was_scored():
     assert len(content) <= 5e6
     assert hashlib.sha256(content).hexdigest() == SHA256
     assert RunFolder.of_checkpoint(PATH).read_validation().sha256 == SHA256
+
+
+def test_its_threshold_is_that_of_the_run_that_held_images_back(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    run = RunFolder.of_checkpoint(PATH)
+    expected = held_back_threshold(saved_options(run, {}))
+    assert run.read_validation().chosen_threshold == pytest.approx(expected)
 
 
 def test_one_flipped_bit_is_refused(tmp_path, monkeypatch):

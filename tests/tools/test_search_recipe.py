@@ -1,6 +1,10 @@
 """The recipe search: its table, and what it says of a run that failed."""
 
+import os
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 import cv2
@@ -139,3 +143,33 @@ def test_what_cannot_be_scored_is_not_trained(tmp_path):
     with pytest.raises(UserError, match="prepared from is not there"):
         main(parse_args(flags))
     assert not (tmp_path / "out").exists()
+
+
+def test_datasets_that_cannot_be_scored_are_named_before_anything_runs(
+    prepared, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("tools.search_recipe.run_arm", None)
+    flags = ["--out_dir", str(tmp_path / "out"), "--data_path"]
+    with pytest.raises(UserError, match="holds no prepared arrays"):
+        main(parse_args([*flags, str(tmp_path)]))
+    with pytest.raises(UserError, match="nope: is not a folder"):
+        main(parse_args([*flags, prepared, "--external", str(tmp_path / "nope")]))
+
+
+def test_sigterm_ends_the_trainings_too(prepared, tmp_path, monkeypatch):
+    training = tmp_path / "train"
+    training.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid; exec sleep 60\n")
+    training.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(training))
+    flags = ["--arms", "base", "--seeds", "0", "--out_dir", str(tmp_path / "out")]
+
+    def stop():
+        while not (file := tmp_path / "pid").is_file() or not file.read_text():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=stop).start()
+    with pytest.raises(KeyboardInterrupt):
+        main(parse_args(["--data_path", prepared, *flags]))
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)

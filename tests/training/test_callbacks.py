@@ -94,7 +94,7 @@ def test_a_run_without_its_state_does_not_start_again(tmp_path):
 
 @pytest.mark.slow
 def test_a_run_that_stopped_early_has_stopped_when_it_is_taken_up(
-    tiny_dataset, tmp_path, capsys
+    tiny_dataset, tmp_path, capsys, monkeypatch
 ):
     out = ["--out_dir", str(tmp_path)]
     flags = ["--data_path", str(tiny_dataset), "--no_discriminator", "--epochs", "9"]
@@ -108,6 +108,11 @@ def test_a_run_that_stopped_early_has_stopped_when_it_is_taken_up(
     train.main(train.parse_args(["--resume", *out]))
     assert run.log.read_text() == log
     assert "val_iou" in capsys.readouterr().out
+    before = run.config.read_text()
+    monkeypatch.setattr("training.run.hash_of_images", lambda *_: "others")
+    with pytest.raises(UserError, match="other training or validation images"):
+        train.main(train.parse_args(["--resume", "--epochs", "99", *out]))
+    assert run.config.read_text() == before
 
 
 def test_validation_sets_can_be_given(tiny_dataset):

@@ -13,7 +13,7 @@ from cli.command import UserError
 from models.checkpoints import load_checkpoint, save_checkpoint
 from models.run_folder import RunFolder
 from training.build import build_trainer
-from training.optimizer import learning_rate
+from training.optimizer import average_decay, learning_rate
 from training.options import Stage, TrainingOptions
 from training.recalibrate import batch_normalisations
 from training.recipes import new_options
@@ -54,7 +54,9 @@ def test_cosine_starts_again_from_the_top():
         assert rates[(start + end) // 2] == pytest.approx((1e-3 + 1e-5) / 2)
         assert rates[end - 1] < 4e-5
     assert rates[50] == pytest.approx(1e-5)
-    with pytest.raises(UserError, match=r"\(0, 6\) do not ascend within .* 6 epochs"):
+    with pytest.raises(
+        UserError, match=r"\(0, 6\) must ascend and be below .* 6 epochs"
+    ):
         _options(schedule="cosine", restart_epochs=[6], epochs=6)
 
 
@@ -167,12 +169,20 @@ def test_averaged_weights_at_two_sizes_are_saved_and_taken_up_again(
         np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
+def test_the_average_covers_a_third_of_a_short_run_at_most():
+    options = _options(ema=0.999, epochs=20)
+    assert average_decay(options, 3) == pytest.approx(1 - 1 / 20)
+    assert average_decay(options, 181) == 0.999  # the shipped weights' second run
+    assert average_decay(_options(ema=0.5, epochs=1), 1) == 0
+
+
 @pytest.mark.slow
-def test_what_is_saved_is_the_average(tiny_dataset, tmp_path):
+def test_what_is_saved_is_the_average(tiny_dataset, tmp_path, monkeypatch):
     """An average that never forgets the start stays there while the weights move."""
+    monkeypatch.setattr("training.optimizer.average_decay", lambda *_: 0.999999)
     flags = ["--data_path", tiny_dataset, "--epochs", "2", "--batch_size", "4"]
     flags += ["--no_discriminator", "--bn_recalibrate", "0", "--monitor", "last"]
-    _train(*flags, "--ema", "0.999999", "--out_dir", tmp_path / "slow")
+    _train(*flags, "--ema", "0.9", "--out_dir", tmp_path / "slow")
     _train(*flags, "--out_dir", tmp_path / "none")
     keras.utils.set_random_seed(42)  # as train.py does before it builds
     start = build_trainer(_options(), (32, 32)).network

@@ -72,8 +72,13 @@ def test_page_stands_alone(make_report, cases):
     assert "m&lt;b&gt; on Kvasir-SEG" in text and "m<b>" not in text
     assert text.count("</script>") == 2  # names cannot end a script
     assert "PVTSeg (trained on Kvasir-SEG), published" in text  # the anchor
+    assert "The published rows" in text
     assert "0.9292" in text
     assert 'data-order="none small medium large"' in text
+
+
+def test_published_rows_are_not_spoken_of_where_there_are_none(make_report, cases):
+    assert "published rows" not in make_report(cases, "toy").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")
