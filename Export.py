@@ -6,7 +6,7 @@
 
 The exported model takes uint8 RGB frames `(1, H, W, 3)` and gives float32 probability
 `(1, H, W, 1)`. It is run by its own runtime and compared with Keras before it is
-kept: a file that differs is deleted, and the exit code is 1. An int8 export is compared
+kept: a file that differs is not, and the exit code is 1. An int8 export is compared
 on images that the network was not trained on.
 """
 

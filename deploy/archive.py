@@ -42,7 +42,8 @@ def predict_all(
         run: runs jobs and gives their rows, in any order.
 
     Returns:
-        The rows, in the order of the jobs.
+        The rows, in the order of the jobs; one more for `summary.csv` if it could not
+        be written.
 
     Raises:
         UserError: the model cannot be loaded, or complete results were predicted with
@@ -81,7 +82,11 @@ def predict_all(
         if job not in rows:
             rows[job] = _join(job, parts_of[job], rows, options)
     summary = [rows[job] for job in jobs]
-    _write_summary(summary, out_dir / "summary.csv")
+    file = out_dir / "summary.csv"
+    try:
+        _write_summary(summary, file)
+    except OSError as error:  # the disk is full; the rows tell why sources failed
+        summary.append(Row(str(file), problems=[f"not written ({error.strerror})"]))
     return summary
 
 

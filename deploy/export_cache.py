@@ -26,6 +26,9 @@ def cached_export(checkpoint: Path) -> Path:
         The `.xml`, with its card beside it; the checkpoint itself where OpenVINO is not
         installed, the export fails or differs from Keras, or the cache cannot be
         written.
+
+    Raises:
+        UserError: TensorFlow is not installed, and there is no export yet.
     """
     if find_spec("openvino") is None:
         return checkpoint
@@ -38,6 +41,12 @@ def cached_export(checkpoint: Path) -> Path:
     if path.exists():
         print(f"running in OpenVINO: {path}")
         return path
+    try:
+        import_tensorflow()
+    except UserError as error:
+        raise UserError(
+            f"{error}, or give --model_path a file that Export.py wrote elsewhere"
+        ) from None
     print(f"exporting for OpenVINO, this once: {path}")
     try:
         if not _export(checkpoint, path):
@@ -60,7 +69,6 @@ def cache_folder() -> Path:
 
 def _export(checkpoint: Path, path: Path) -> bool:
     """Runs Export.py's work; says whether the export passed and is at `path`."""
-    import_tensorflow()
     from deploy.export_options import ExportOptions
     from deploy.export_run import export_checkpoint
 

@@ -39,7 +39,7 @@ def export_checkpoint(options: ExportOptions) -> int:
     """Runs Export.py.
 
     Returns:
-        The exit code: 1 when the export differs from Keras and is deleted.
+        The exit code: 1 when the export differs from Keras and is not kept.
 
     Raises:
         UserError: for options, a checkpoint or a dataset that cannot be used.
@@ -66,7 +66,7 @@ def export_checkpoint(options: ExportOptions) -> int:
         print(f"{use['precision']}: {parity}")
         max_difference = None if options.int8 else options.max_difference
         if problems := parity.problems(options.max_drop, max_difference):
-            print(f"the export to {out} is deleted: {'; '.join(problems)}")
+            print(f"the new export to {out} is not kept: {'; '.join(problems)}")
             return 1
         milliseconds = median_ms(runtime, frames.images)
         _move_into_place(staged, out)

@@ -1,6 +1,8 @@
 """The formats a checkpoint is exported to, and what each of them needs."""
 
 import importlib
+import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -45,11 +47,15 @@ def check_format(name: str) -> None:
 
 
 def require(module: str) -> ModuleType:
-    """Imports an optional package.
+    """Imports an optional package, and keeps it from reporting its use to its makers.
+
+    OpenVINO would send figures to Google Analytics, and ONNX Runtime to Microsoft.
 
     Raises:
         UserError: it is not installed; the message names the command that does it.
     """
+    sys.modules.setdefault("openvino_telemetry", None)  # as if it were not installed
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         return importlib.import_module(module)
     except ImportError as error:

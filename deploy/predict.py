@@ -223,8 +223,8 @@ def predict(
         summary.problems.append(f"stopped: {error.err}")
     except OSError as error:  # the disk is full
         summary.stopped_by = error
-        where = f"{error.filename}: " if error.filename else ""
-        summary.problems.append(f"stopped: {where}{error.strerror or error}")
+        where = error.filename or out_dir
+        summary.problems.append(f"stopped: {where}: {error.strerror or error}")
     summary.seconds = time.perf_counter() - start
     if source.is_live:
         summary.dropped = source.captured - summary.frames

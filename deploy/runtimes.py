@@ -266,7 +266,8 @@ def load_runtime(
     if verify and suffix != ".h5":
         check_against_card(path)
     try:
-        runtime = RUNTIMES[suffix](path, options)
+        with silent_codecs():  # what is wrong is said below
+            runtime = RUNTIMES[suffix](path, options)
         runtime.at_once = at_once
         result = runtime.run(np.zeros((1, *runtime.image_size, 3), np.uint8))
         if result.dtype.kind != "f" or result.shape != (1, *runtime.image_size, 1):

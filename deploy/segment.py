@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from cli.ranges import PROBABILITY, SHARE
 from data.images import resize_image
 from deploy.runtimes import Runtime
 from evaluation.video.regions import MIN_AREA, find_regions
@@ -83,6 +84,8 @@ class View:
         Returns:
             `(H, W)` bool mask of the view, and the rows and columns that hold it.
         """
+        if self._mask is not None and self._mask.shape != frame.shape[:2]:
+            self._brightest = self._mask = None  # frames of another size: begin anew
         red, green, blue = cv2.split(thumbnail(frame))
         small = cv2.max(cv2.max(red, green), blue)
         if self._brightest is None:
@@ -137,6 +140,14 @@ class FrameSegmenter:
             raise ValueError(
                 f"Argument `view` must be one of {', '.join(VIEWS)}. Received: {view}"
             )
+        for name, value, allowed in (
+            ("threshold", threshold, PROBABILITY),
+            ("smooth", smooth, SHARE),
+        ):
+            if not isinstance(value, int | float | np.number) or value not in allowed:
+                raise ValueError(
+                    f"Argument `{name}` must be {allowed}. Received: {value}"
+                )
         self.runtime = runtime
         self.threshold = threshold
         self.smooth = smooth

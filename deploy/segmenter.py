@@ -40,10 +40,12 @@ class Segmenter(FrameSegmenter):
         """
         if isinstance(image, str | Path):
             return self(read_image(image))
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        kind = getattr(image, "dtype", type(image).__name__)
+        shape = getattr(image, "shape", ())
+        if kind != np.uint8 or shape[2:] != (3,) or 0 in shape:
             raise ValueError(
                 "Argument `image` must be an array (H, W, 3) of uint8 RGB values. "
-                f"Received: shape {image.shape}, {image.dtype}"
+                f"Received: {kind}, shape {shape}"
             )
         return self(image)
 
@@ -92,7 +94,7 @@ def load_segmenter(
         UserError: the file is missing, no model, or its runtime is not installed.
     """
     path = model_path(str(model))
-    if path.suffix == ".h5" or path.is_dir():
+    if (path.suffix == ".h5" and path.is_file()) or (path / "saved_model.pb").is_file():
         import_tensorflow()
     runtime = load_runtime(path, threads, verify=verify, at_once=at_once, tta=tta)
     return Segmenter(runtime, threshold, smooth, is_video, view)

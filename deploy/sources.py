@@ -334,7 +334,7 @@ def live_name(address: str | int) -> str:
     name = f"camera {address}"
     if is_stream:
         _, _, name = without_secrets(address).partition("://")
-    return re.sub(r"[^\w. -]+", "_", name).strip("_")
+    return re.sub(r"[^\w. -]+", "_", name).strip("_") or "stream"
 
 
 def ms_since(start: float) -> float:

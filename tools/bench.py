@@ -32,6 +32,7 @@ from cli.command import (
 )
 from cli.files import write_json
 from cli.ranges import Range, number
+from deploy.formats import require
 from models.shipped import add_model_path
 from tools.bench_rows import IMAGE_SIZE, WARM_UP, Row, RowWorker
 
@@ -238,10 +239,8 @@ def progress(text: str) -> None:
 
 
 def _has_bfloat16() -> bool:
-    import openvino
-
-    capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return "BF16" in capabilities
+    core = require("openvino").Core()
+    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def print_table(rows: list[dict], sgemm: float) -> None:

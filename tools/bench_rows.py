@@ -120,8 +120,9 @@ class RowTasks(Tasks):
         return self.frames.images[index % len(self.frames.images)]
 
     def _openvino_throughput(self) -> float:
-        import openvino
+        from deploy.formats import require
 
+        openvino = require("openvino")
         options = {"NUM_STREAMS": self.threads, "INFERENCE_NUM_THREADS": self.threads}
         if self.row.precision != "bfloat16":
             options["INFERENCE_PRECISION_HINT"] = "f32"

@@ -230,6 +230,20 @@ def test_full_disk_is_named_and_resumed(archive, model, tmp_path, capsys):
     assert times(out / "a") == before and (out / "b/done.json").exists()
 
 
+def test_a_summary_that_cannot_be_written_hides_no_problem(
+    archive, model, tmp_path, capsys, monkeypatch
+):
+    def full(path, text):
+        raise OSError(28, "No space left on device")
+
+    (archive / "b.avi").write_bytes(b"no video")
+    monkeypatch.setattr("deploy.archive.write_text", full)
+    assert run(archive, model, tmp_path / "out") == 1
+    printed = capsys.readouterr().out
+    assert "summary.csv: not written (No space left on device)" in printed
+    assert "b.avi: " in printed
+
+
 def test_pictures_are_cut_into_parts_and_joined(model, tmp_path, monkeypatch):
     folder = tmp_path / "photos"
     folder.mkdir()

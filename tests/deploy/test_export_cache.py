@@ -73,6 +73,16 @@ def test_an_export_that_fails_leaves_nothing(network, monkeypatch, cache, end):
     assert list(cache.iterdir()) == []
 
 
+def test_without_tensorflow_the_message_names_what_helps(network, monkeypatch, cache):
+    def missing():
+        raise UserError("TensorFlow is not installed; run: pip install X")
+
+    monkeypatch.setattr(export_cache, "import_tensorflow", missing)
+    with pytest.raises(UserError, match="pip install X, or give --model_path a file"):
+        cached_export(network)
+    assert not cache.exists()
+
+
 def test_without_openvino_the_checkpoint_is_run(network, monkeypatch):
     monkeypatch.setattr(export_cache, "find_spec", lambda name: None)
     assert cached_export(network) == network

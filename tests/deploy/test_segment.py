@@ -67,6 +67,26 @@ def test_an_unknown_view_is_refused(detector):
         FrameSegmenter(detector, view="x")
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"threshold": v} for v in (float("nan"), -1, 0, 1, "auto")]
+    + [{"smooth": v} for v in (1, -0.1, float("nan"))],
+)
+def test_other_numbers_are_refused(options, detector):
+    (name,) = options
+    with pytest.raises(ValueError, match=f"`{name}` must be .* Received"):
+        FrameSegmenter(detector, **options)
+
+
+def test_frames_of_another_size_have_a_view_of_their_own():
+    view = View()
+    view.update(np.full((64, 64, 3), 200, np.uint8))
+    frame = np.full((32, 96, 3), 200, np.uint8)
+    frame[:, :48] = 3
+    mask, _ = view.update(frame)
+    assert mask.shape == (32, 96) and mask.mean() == 0.5
+
+
 def test_dark_lumen_belongs_to_the_view():
     frame = np.full((96, 96, 3), 90, np.uint8)
     frame[30:60, 30:60] = 5

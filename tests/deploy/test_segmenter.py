@@ -41,6 +41,9 @@ def test_batches_and_generators_keep_their_order(detector):
         np.zeros((8, 8, 4), np.uint8),
         np.zeros((8, 8, 3), np.float32),
         np.zeros((1, 8, 8, 3), np.uint8),
+        np.zeros((0, 0, 3), np.uint8),
+        None,  # as cv2.imread gives for a missing file
+        [[1, 2, 3]],
     ],
 )
 def test_other_arrays_are_refused(image, detector):
@@ -53,6 +56,14 @@ def test_missing_files_are_named(detector, tmp_path):
         Segmenter(detector).segment(tmp_path / "nowhere.png")
     with pytest.raises(UserError, match="Model not found: nowhere.xml"):
         load_segmenter("nowhere.xml")
+
+
+def test_a_missing_model_is_not_blamed_on_tensorflow(tmp_path, monkeypatch):
+    monkeypatch.setattr(deploy.segmenter, "import_tensorflow", None)
+    with pytest.raises(UserError, match="Model not found: nowhere.h5"):
+        load_segmenter("nowhere.h5")
+    with pytest.raises(UserError, match="is no model"):
+        load_segmenter(tmp_path)
 
 
 def test_options_reach_the_segmenter(detector, monkeypatch):
