@@ -136,12 +136,16 @@ def open_case_set(
         if original_size:
             return _from_raw_files(path, prepared) or prepared
         return prepared
-    if is_prepared(path):
+    try:
+        dataset = find_pairs(path)
+    except UserError:
+        if not is_prepared(path):
+            raise
         source = (read_manifest(path) or {}).get("source", "the raw dataset")
         raise UserError(
-            f"{path}: is prepared; --names is for raw datasets, so give {source}"
-        )
-    dataset = find_pairs(path)
+            f"{path}: holds prepared arrays only; --names is for raw datasets, so give "
+            f"{source}"
+        ) from None
     return _from_pairs(
         dataset, dataset.pairs if names is None else _pick(dataset, names)
     )

@@ -172,6 +172,14 @@ def test_only_listed_names_are_scored(data, maps, tmp_path):
         run(New_Test, *arguments)
 
 
+def test_names_are_of_raw_files_also_where_arrays_lie_beside_them(data, tmp_path):
+    both = shutil.copytree(data / "raw", tmp_path / "both")
+    shutil.copytree(data / "prepared", both, dirs_exist_ok=True)
+    assert open_case_set(both, ["b"]).names == ["b"]
+    with pytest.raises(UserError, match="holds prepared arrays only; --names is for"):
+        open_case_set(data / "prepared", ["b"])
+
+
 def test_mistakes_are_named(checkpoint, data, tmp_path):
     with pytest.raises(UserError, match="Preprocess_SEG.py"):
         run(Test, "--model_path", checkpoint, "--data_path", data / "splits")

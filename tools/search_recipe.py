@@ -142,9 +142,8 @@ def main(args: argparse.Namespace) -> int:
         with ThreadPoolExecutor(args.jobs) as pool:
             try:
                 succeeded = all(list(pool.map(lambda job: run_arm(*job, args), jobs)))
-            except (
-                BaseException
-            ):  # stopped: so are its processes, which can go on later
+            except BaseException:
+                # What is under way is stopped too, and can be resumed later.
                 for process in list(RUNNING):
                     process.terminate()
                 raise

@@ -413,7 +413,7 @@ class TrainingOptions:
 
     def _contradictions(self) -> list[tuple[bool, str]]:
         bounds = [self.warmup_epochs, *self.restart_epochs, self.epochs]
-        named = ["--warmup_epochs", *["--restart_epochs"][: len(self.restart_epochs)]]
+        named = ["--warmup_epochs"] + ["--restart_epochs"] * bool(self.restart_epochs)
         return [
             (
                 bool(self.stages) and self.epochs != sum(s.epochs for s in self.stages),

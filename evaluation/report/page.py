@@ -106,11 +106,9 @@ def write_report(
         "Calibration of the pixels": plot_calibration(scores),
         "Distribution": plot_dice_histogram(scores),
     }
-    anchors = [
-        anchor
-        for protocol in metrics["protocols"]
-        for anchor in find_anchors(metrics["dataset"], protocol)
-    ]
+    has_published = any(
+        find_anchors(metrics["dataset"], protocol) for protocol in metrics["protocols"]
+    )
     text = page.substitute(
         title=html.escape(title),
         style=(ASSETS / "report.css").read_text(encoding="utf-8"),
@@ -119,7 +117,7 @@ def write_report(
         headline="\n".join(
             _protocol_table(metrics, name) for name in metrics["protocols"]
         ),
-        legend=PUBLISHED_LEGEND if anchors else "",
+        legend=PUBLISHED_LEGEND if has_published else "",
         findings=_findings(metrics["findings"]),
         video=video_section(video, _pictures(scores)) if video else "",
         plots="\n".join(
