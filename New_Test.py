@@ -21,6 +21,7 @@ from pathlib import Path
 from cli.command import UserError, run_command
 from cli.files import read_lines
 from cli.ranges import Range, hold, number
+from data.pairs import without_ending
 from evaluation.script_options import make_parser, print_origin, protocol_names
 from evaluation.views import DEFAULT_VIEW
 from models.shipped import model_path
@@ -163,11 +164,11 @@ def main(args: argparse.Namespace) -> None:
 
 
 def read_names(file: Path | None) -> list[str] | None:
-    """Reads case names, one a line, each once; None without a file."""
+    """Reads case names, one a line, each once, without endings; None without a file."""
     if file is None:
         return None
     try:
-        names = list(dict.fromkeys(read_lines(file)))
+        names = list(dict.fromkeys(map(without_ending, read_lines(file))))
     except (OSError, ValueError):
         raise UserError(f"{file}: cannot be read as a list of names") from None
     if not names:

@@ -40,6 +40,12 @@ NOT_A_FILE = "not a regular file"  # such as a named pipe, which might never end
 SEARCH_DEPTH = 4
 
 
+def without_ending(name: str) -> str:
+    """Takes the ending of an image file off a line of a list, if it has one."""
+    ending = Path(name).suffix
+    return name.removesuffix(ending) if ending.lower() in IMAGE_SUFFIXES else name
+
+
 @dataclass(frozen=True)
 class Pair:
     """One image and its mask.

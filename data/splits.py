@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cli.command import UserError
 from cli.files import read_lines
-from data.pairs import IMAGE_SUFFIXES, Dataset, Pair, natural_order
+from data.pairs import Dataset, Pair, natural_order, without_ending
 
 SPLITS = ("official", "pranet", "by-sequence", "by-centre", "random")
 LISTS = Path(__file__).parent / "splits"
@@ -206,15 +206,12 @@ def _read_list(file: Path) -> list[str]:
     if not file.is_file():
         raise UserError(f"{file}: is missing; a split needs its training and test list")
     try:
-        names = [Path(line) for line in read_lines(file)]
+        names = [without_ending(Path(line).name) for line in read_lines(file)]
     except ValueError:
         raise UserError(f"{file}: is no text in UTF-8; save it in UTF-8") from None
     if not names:
         raise UserError(f"{file}: names no image")
-    return [
-        name.stem if name.suffix.lower() in IMAGE_SUFFIXES else name.name
-        for name in names
-    ]
+    return names
 
 
 def pranet_training_names(dataset: str) -> set[str]:

@@ -268,9 +268,6 @@ def _from_raw_files(path: Path, prepared: CaseSet) -> CaseSet | None:
 
 def _pick(dataset: Dataset, names: Sequence[str]) -> list[Pair]:
     by_name = {pair.name: pair for pair in dataset.pairs}
-    # A list may give the files' endings, as those of `data.prepare` may.
-    listed = [n if n in by_name else str(Path(n).with_suffix("")) for n in names]
-    names = list(dict.fromkeys(listed))
     missing = [name for name in names if name not in by_name]
     if missing:
         raise UserError(
