@@ -1,9 +1,8 @@
 """The recipe search: its table, and what it says of a run that failed."""
 
 import os
-import signal
+import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from cli.command import UserError
 from data.storage import write_manifest
 from models.run_folder import Validation
 from tools.search_recipe import (
+    ROOT,
     folder_of,
     main,
     parse_args,
@@ -156,20 +156,38 @@ def test_datasets_that_cannot_be_scored_are_named_before_anything_runs(
         main(parse_args([*flags, prepared, "--external", str(tmp_path / "nope")]))
 
 
-def test_sigterm_ends_the_trainings_too(prepared, tmp_path, monkeypatch):
-    training = tmp_path / "train"
-    training.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid; exec sleep 60\n")
-    training.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(training))
-    flags = ["--arms", "base", "--seeds", "0", "--out_dir", str(tmp_path / "out")]
+SEARCH = """
+from pathlib import Path
+from cli.command import run_command
+from tools import search_recipe
 
-    def stop():
-        while not (file := tmp_path / "pid").is_file() or not file.read_text():
-            time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGTERM)
+search_recipe.ROOT = Path.cwd()  # where the train.py below lies
+run_command(lambda: search_recipe.main(search_recipe.parse_args()))
+"""
+TRAINING = """
+import os, pathlib, time
+pathlib.Path("pid.new").write_text(str(os.getpid()))
+os.rename("pid.new", "pid")
+time.sleep(60)
+"""
 
-    threading.Thread(target=stop).start()
-    with pytest.raises(KeyboardInterrupt):
-        main(parse_args(["--data_path", prepared, *flags]))
+
+def test_sigterm_ends_the_trainings_too(prepared, tmp_path):
+    (tmp_path / "train.py").write_text(TRAINING)
+    flags = ["--data_path", prepared, "--arms", "base", "mild", "--seeds", "0"]
+    search = subprocess.Popen(
+        [sys.executable, "-c", SEARCH, *flags, "--jobs", "1", "--out_dir", "out"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (pid := tmp_path / "pid").is_file() and search.poll() is None:
+        time.sleep(0.01)
+    search.terminate()
+    printed, errors = search.communicate(timeout=30)
+    assert (search.returncode, errors) == (130, "interrupted\n")
+    assert "base, seed 0" in printed and "mild" not in printed
     with pytest.raises(ProcessLookupError):
-        os.kill(int((tmp_path / "pid").read_text()), 0)
+        os.kill(int(pid.read_text()), 0)
