@@ -185,7 +185,7 @@ def augment(
 
     Args:
         image: `(h, w, 3)` uint8 RGB.
-        mask: `(h, w, 1)` uint8 0/1.
+        mask: `(h, w, c)` uint8: 0/1 in the first channel; any values in others.
         augmentation: what may happen to it.
         rng: the source of all randomness.
         size: `(H, W)` of the result, pixels; default: the image's.
@@ -193,7 +193,8 @@ def augment(
             needed for an augmentation with an `exchange_probability`.
 
     Returns:
-        `(H, W, 3)` uint8 RGB image and `(H, W, 1)` uint8 mask, which is still 0/1.
+        `(H, W, 3)` uint8 RGB image and `(H, W, c)` uint8 mask, whose first channel is
+        still 0/1.
     """
     image, mask = _move(image, mask, augmentation, rng, size or image.shape[:2])
     if _happens(augmentation.exchange_probability, rng):

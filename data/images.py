@@ -174,10 +174,15 @@ def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def resize_pair(
     image: np.ndarray, mask: np.ndarray, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Resizes a `(h, w, 3)` image and its `(h, w, 1)` mask to `size` = (H, W)."""
+    """Resizes a `(h, w, 3)` image and its `(h, w, c)` mask to `size` = (H, W).
+
+    The first channel of the mask stays 0/1; others are resized as images are.
+    """
     if image.shape[:2] == tuple(size):
         return image, mask
-    return resize_image(image, size), resize_mask(mask[..., 0], size)[..., None]
+    others = [_resize(mask[..., i], size) for i in range(1, mask.shape[-1])]
+    masks = np.stack([resize_mask(mask[..., 0], size), *others], axis=-1)
+    return resize_image(image, size), masks
 
 
 def _resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:

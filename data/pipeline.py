@@ -7,7 +7,7 @@ epoch k sees exactly what an uninterrupted run would have seen from there on.
 import functools
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ from data.augment import Augmentation, augment
 from data.images import resize_pair
 from data.recolour import LabStatistics, lab_statistics
 from data.samples import Samples
+from data.teacher_maps import LEVELS, TeacherMaps
 
 Size = tuple[int, int]  # (H, W), pixels
 # Tells the generator of a batch's size from those of its samples.
@@ -38,6 +39,7 @@ def training_dataset(
     shuffle: bool = True,
     first_epoch: int = 0,
     full_batches: bool = False,
+    teacher: TeacherMaps | None = None,
 ) -> tf.data.Dataset:
     """Endless batches, epoch after epoch from `first_epoch` on.
 
@@ -54,10 +56,12 @@ def training_dataset(
         first_epoch: number of the first epoch, from 0.
         full_batches: fill an epoch's last batch up with its first samples, so that
             each of several devices gets its share.
+        teacher: has a map of each sample, of the samples' size.
 
     Returns:
         Dataset of `(B, H, W, 3)` float32 prepared images and `(B, H, W, 1)` float32
-        masks 0/1; `steps_per_epoch` batches make an epoch. H and W are None in its
+        masks 0/1, which have the teacher's probabilities as a second channel if there
+        is one; `steps_per_epoch` batches make an epoch. H and W are None in its
         element spec when there are several sizes.
 
     Raises:
@@ -68,6 +72,7 @@ def training_dataset(
             "Argument `sizes` must give each size a share above 0. "
             f"Received: sizes={sizes}"
         )
+    names = samples.names if teacher else []
     shares = np.array(list(sizes.values())) / sum(sizes.values())
 
     lock = threading.Lock()
@@ -89,6 +94,9 @@ def training_dataset(
         pairs = []
         for index in indices.tolist():
             images, masks = samples.batch([index])
+            if teacher:
+                teachers = teacher[names[index]][None]
+                masks = np.concatenate([masks, teachers], axis=-1)
             rng = np.random.default_rng([seed, int(epoch), index])
             pairs.append(
                 augment(images[0], masks[0], augmentation, rng, size, draw_donor)
@@ -106,7 +114,8 @@ def training_dataset(
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
     static_size = next(iter(sizes)) if len(sizes) == 1 else (None, None)
-    return _batches(epochs.flat_map(one_epoch), load_batch, prepare, static_size)
+    ones = (1, LEVELS) if teacher else (1,)
+    return _batches(epochs.flat_map(one_epoch), load_batch, prepare, static_size, ones)
 
 
 def evaluation_dataset(
@@ -163,15 +172,20 @@ def _batches(
     load_batch: Callable[..., tuple[np.ndarray, np.ndarray]],
     prepare: Callable[[tf.Tensor], tf.Tensor],
     static_size: tuple[int | None, int | None],
+    ones: Sequence[int] = (1,),
 ) -> tf.data.Dataset:
-    """Turns what names a batch's samples into prepared images and masks."""
+    """Turns what names a batch's samples into prepared images and masks.
+
+    `ones` are the values of 1 in the channels of the masks that `load_batch` gives.
+    """
     cv2.setNumThreads(1)  # tf.data runs several batches at once already
 
     def load(*key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         images, masks = tf.numpy_function(load_batch, key, (tf.uint8, tf.uint8))
         images = tf.ensure_shape(images, (None, *static_size, 3))
-        masks = tf.ensure_shape(masks, (None, *static_size, 1))
-        return prepare(tf.cast(images, tf.float32)), tf.cast(masks, tf.float32)
+        masks = tf.ensure_shape(masks, (None, *static_size, len(ones)))
+        masks = tf.cast(masks, tf.float32) / tf.constant(ones, tf.float32)
+        return prepare(tf.cast(images, tf.float32)), masks
 
     dataset = keys.map(load, num_parallel_calls=tf.data.AUTOTUNE)
     # The functions above cannot be shipped to other workers as files would be.

@@ -112,3 +112,40 @@ def split_validation(
         samples.subset(np.flatnonzero(~validation)),
         samples.subset(np.flatnonzero(validation)),
     )
+
+
+def split_fold(samples: Samples, fold: int, folds: int) -> tuple[Samples, Samples]:
+    """Splits samples for cross-validation, whole groups at a time.
+
+    Each group is in the validation part of one fold. The parts are about of one size,
+    and the same in each run, whatever its seed.
+
+    Args:
+        samples: all training samples.
+        fold: which part to validate on, from 1.
+        folds: how many there are, at least 2.
+
+    Returns:
+        Training samples, validation samples; each in its original order.
+
+    Raises:
+        UserError: when there are fewer groups than folds.
+    """
+    groups = np.array(samples.groups)
+    names = np.unique(groups)
+    if len(names) < folds:
+        raise UserError(
+            f"{len(samples)} training samples in {len(names)} groups cannot be split "
+            f"into {folds} folds"
+        )
+    parts = np.zeros(len(groups), int)
+    sizes = np.zeros(folds, int)
+    for group in np.random.default_rng(SEED).permutation(names):
+        part = sizes.argmin()
+        parts[groups == group] = part
+        sizes[part] += np.sum(groups == group)
+    validation = parts == fold - 1
+    return (
+        samples.subset(np.flatnonzero(~validation)),
+        samples.subset(np.flatnonzero(validation)),
+    )

@@ -17,7 +17,7 @@ def warp(
 
     Args:
         image: `(h, w, 3)` uint8 RGB.
-        mask: `(h, w, 1)` uint8 0/1.
+        mask: `(h, w, c)` uint8: 0/1 in the first channel, any values in others.
         matrix: `(3, 3)`, from pixels `(x, y, 1)` of the warped frame to the original's,
             both of size `(h, w)`.
         size: `(H, W)` that the warped frame is resized to, pixels.
@@ -25,7 +25,7 @@ def warp(
             the frame and interpolated between.
 
     Returns:
-        `(H, W, 3)` uint8 image and `(H, W, 1)` uint8 mask 0/1.
+        `(H, W, 3)` uint8 image and `(H, W, c)` uint8 mask, 0/1 in the first channel.
     """
     frame = image.shape[:2]
     if knots is None and np.array_equal(matrix, np.eye(3)):
@@ -43,7 +43,7 @@ def warp(
         )
         source_x += shift[..., 0]
         source_y += shift[..., 1]
-    mask = cv2.remap(mask[..., 0], source_x, source_y, cv2.INTER_NEAREST)
+    mask = cv2.remap(mask, source_x, source_y, cv2.INTER_NEAREST)
     # Bilinear interpolation skips pixels where the frame shrinks by more than 2. Below,
     # it is nearer to an average over areas than what is shrunk beforehand.
     shrinkage = int(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
@@ -54,7 +54,7 @@ def warp(
     image = cv2.remap(
         image, source_x, source_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
     )
-    return image, mask[..., None]
+    return image, mask.reshape(*size, -1)  # OpenCV drops a single channel
 
 
 def _resizing(size: tuple[int, int], new_size: tuple[int, int]) -> np.ndarray:

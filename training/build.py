@@ -128,7 +128,9 @@ def build_trainer(
         )
         optimizers["discriminator_optimizer"] = make_optimizer(options, steps_per_epoch)
     else:
-        trainer = SegmentationTrainer(network, heads, options.binarised_val_loss, views)
+        trainer = SegmentationTrainer(
+            network, heads, options.binarised_val_loss, views, options.teacher_weight
+        )
     trainer.compile(loss=LOSSES[options.loss](), **optimizers)
     trainer.build()
     return trainer

@@ -144,6 +144,17 @@ def option(
     )
 
 
+def parse_fold(text: str) -> str:
+    """An argparse type: part `K/N` of N, with K from 1 to N."""
+    try:
+        fold, folds = map(int, text.split("/"))
+    except ValueError:
+        fold = folds = 0
+    if not (1 <= fold <= folds and folds >= 2):
+        raise argparse.ArgumentTypeError(f"{text} is not K/N, such as 1/5 to 5/5")
+    return f"{fold}/{folds}"
+
+
 @dataclass(frozen=True)
 class TrainingOptions:
     """Everything that decides what a run does; the defaults are LGPS's published ones.
@@ -196,6 +207,22 @@ class TrainingOptions:
         str,
         group="data",
         metavar="RUN",
+    )
+    fold: str | None = option(
+        None,
+        "cross-validation: instead of --val_fraction, validate on part K of N of the "
+        "training images, whole video sequences at a time, such as 1/5 to 5/5",
+        parse_fold,
+        group="data",
+        metavar="K/N",
+    )
+    teacher: str | None = option(
+        None,
+        "maps of the training images by teachers that have not seen them "
+        "(tools/teach.py), which are learned beside the masks",
+        str,
+        group="data",
+        metavar="MAPS.npz",
     )
     image_size: int | None = option(
         None,
@@ -309,6 +336,12 @@ class TrainingOptions:
         "the loss; structure: PraNet's; structure_dice: that and Dice of each image",
         str,
         choices=("lgps", "pvtseg", "structure", "structure_dice"),
+    )
+    teacher_weight: float = option(
+        3.0,
+        "weight in the loss of how far the maps are from those of --teacher",
+        float,
+        allowed=NOT_NEGATIVE,
     )
     monitor: str = option(
         "val_loss",
@@ -432,8 +465,16 @@ class TrainingOptions:
                 "--train_on_validation is not for sets of --val_data_path",
             ),
             (
+                bool(self.fold) and bool(self.val_data_path),
+                "--fold is not for sets of --val_data_path",
+            ),
+            (
                 bool(self.threshold_from) and not self.train_on_validation,
                 "--threshold_from is for a run with --train_on_validation",
+            ),
+            (
+                bool(self.teacher) and self.uses_discriminator,
+                "--teacher is for training with --no_discriminator",
             ),
             (
                 bool(self.encoder_weights and self.initial_weights),
@@ -523,7 +564,7 @@ class TrainingOptions:
 
 
 # Of a saved value, by what reads its flag; a switch has nothing that does.
-TYPES = {int: int, float: int | float, str: str, None: bool}
+TYPES = {int: int, float: int | float, str: str, parse_fold: str, None: bool}
 
 
 def flag_of(name: str, default: Any = None) -> str:
@@ -548,6 +589,11 @@ def _check_value(of: Field, value: Any) -> None:
                 one.check()
             except ValueError as error:
                 raise UserError(f"--{name}: {error}") from None
+        elif about["kind"] is parse_fold:
+            try:
+                parse_fold(one)
+            except argparse.ArgumentTypeError as error:
+                raise UserError(f"--{name} {error}") from None
         elif about["allowed"] and one not in about["allowed"]:
             raise UserError(f"--{name} must be {about['allowed']}, received {one}")
         elif about["choices"] and one not in about["choices"]:

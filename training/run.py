@@ -19,7 +19,8 @@ from data.pipeline import (
     steps_per_epoch,
     training_dataset,
 )
-from data.samples import Samples, split_validation
+from data.samples import Samples, split_fold, split_validation
+from data.teacher_maps import TeacherMaps
 from models import IMAGE_CONVENTIONS
 from models.checkpoints import load_checkpoint
 from models.run_folder import RunFolder, Validation
@@ -82,6 +83,10 @@ def train(
     # A run that goes on elsewhere keeps the precision that it began with.
     options = replace(options, precision=set_precision(options.precision))
     train_samples, val_samples = load_samples(options)
+    if options.teacher:
+        TeacherMaps(options.teacher).check(
+            train_samples.names, train_samples.image_size
+        )
     stages = options.planned_stages(train_samples.image_size)
     sides = {side for stage, *_ in stages for side, _ in stage.sizes}
     check_sides(sides, options)
@@ -185,7 +190,11 @@ def load_samples(options: TrainingOptions) -> tuple[Samples, Samples]:
     if options.val_data_path:
         paths = options.val_data_path
         return train, Samples([load_prepared(path, "test") for path in paths])
-    kept, validation = split_validation(train, options.val_fraction, options.seed)
+    if options.fold:
+        fold, folds = map(int, options.fold.split("/"))
+        kept, validation = split_fold(train, fold, folds)
+    else:
+        kept, validation = split_validation(train, options.val_fraction, options.seed)
     return train if options.train_on_validation else kept, validation
 
 
@@ -264,6 +273,7 @@ def training_batches(
         shuffle=options.shuffle,
         first_epoch=first_epoch,
         full_batches=full_batches,
+        teacher=TeacherMaps(options.teacher) if options.teacher else None,
     )
 
 

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from losses import distillation_loss
 from training.consistency import TwoViews
 from training.deep_supervision import DecoderHeads
 from training.metrics import segmentation_metrics
@@ -20,6 +21,8 @@ class SegmentationTrainer(keras.Model):
         binarised_val_loss: take the validation loss of predictions cut at 0.5, as
             the published LGPS code does, instead of the probabilities.
         views: trains on two views of each image; None: on the image alone.
+        teacher_weight: of the loss that the maps of teachers add, which are the second
+            channel of the training masks where there are any.
     """
 
     def __init__(
@@ -28,9 +31,11 @@ class SegmentationTrainer(keras.Model):
         heads: DecoderHeads | None = None,
         binarised_val_loss: bool = False,
         views: TwoViews | None = None,
+        teacher_weight: float = 0.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self.teacher_weight = teacher_weight
         self.network = network
         self.heads = heads
         self.views = views
@@ -72,7 +77,7 @@ class SegmentationTrainer(keras.Model):
             scaled = self.optimizer.scale_loss(share_of_replica(loss))
         variables = self.trained_variables
         self.optimizer.apply(tape.gradient(scaled, variables), variables)
-        self._update_metrics(masks, predictions, loss)
+        self._update_metrics(masks[..., :1], predictions, loss)
         return self._results()
 
     def test_step(self, data):
@@ -125,6 +130,7 @@ class SegmentationTrainer(keras.Model):
 
     def _forward(self, images, masks) -> tuple[tf.Tensor, tf.Tensor]:
         """Predictions in training mode, and all of their loss."""
+        masks, teacher = masks[..., :1], masks[..., 1:]
         if self.heads is None:
             predictions = self.network(images, training=True)
             loss = self.loss(masks, predictions)
@@ -133,6 +139,8 @@ class SegmentationTrainer(keras.Model):
             loss = self.loss(masks, predictions) + self.heads.loss_of(masks, maps)
         if self.views is not None:
             loss += self.views.loss(predictions, self.optimizer.iterations)
+        if teacher.shape[-1]:
+            loss += self.teacher_weight * distillation_loss(teacher, predictions)
         return predictions, loss
 
     def _update_metrics(self, masks, predictions, loss) -> None:

@@ -9,6 +9,7 @@ from data.augment import AUGMENTATIONS, Augmentation
 from data.pipeline import evaluation_dataset, steps_per_epoch, training_dataset
 from data.recolour import lab_statistics
 from data.samples import Samples
+from data.teacher_maps import TeacherMaps, save_teacher_maps
 from models.image_convention import IMAGE_CONVENTIONS
 
 COUNT, SIZE, BATCH = 7, (16, 24), 3
@@ -24,6 +25,10 @@ class FakeSet:
     image_size: tuple[int, int] = SIZE
     name: str = "fake"
     reads: list[int] = field(default_factory=list)
+
+    @property
+    def names(self) -> list[str]:
+        return [f"image{i}" for i in range(self.count)]
 
     def __len__(self) -> int:
         return self.count
@@ -243,3 +248,24 @@ def test_images_take_the_colours_of_a_donor():
     for (images, masks), (before, same_masks) in zip(batches, plain, strict=True):
         assert np.abs(images - before).max() > 2 / 127.5  # two levels
         np.testing.assert_array_equal(masks, same_masks)
+
+
+def test_the_teacher_s_map_moves_with_its_mask(tmp_path):
+    """Maps that equal the masks stay equal to them at any size and place."""
+    samples = Samples([FakeSet()])
+    masks = samples.batch(range(COUNT))[1][..., 0]
+    save_teacher_maps(tmp_path / "maps.npz", samples.names, masks)
+    teacher = TeacherMaps(tmp_path / "maps.npz")
+    turned = Augmentation(flip_x=0.5, flip_y=0.5, rotation=30, zoom=0.7)
+    for augmentation, sizes in (
+        (turned, {SIZE: 1}),
+        (turned, {(24, 24): 1, (16, 8): 1}),
+        (AUGMENTATIONS["none"], {SIZE: 1}),
+    ):
+        given = {"augmentation": augmentation, "sizes": sizes}
+        (batches,) = epochs(1, teacher=teacher, **given)
+        (plain,) = epochs(1, **given)
+        for (images, both), (same, truth) in zip(batches, plain, strict=True):
+            np.testing.assert_array_equal(images, same)
+            np.testing.assert_array_equal(both[..., :1], truth)
+            np.testing.assert_allclose(both[..., 1:], truth)

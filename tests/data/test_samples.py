@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cli.command import UserError
-from data.samples import Samples, split_validation
+from data.samples import Samples, split_fold, split_validation
 
 
 @dataclass
@@ -131,3 +131,22 @@ def test_too_few_groups():
         UserError, match="6 training samples in 1 groups.*val_data_path"
     ):
         split_validation(Samples([FakeSet("A", ["one"] * 6)]), 0.2, seed=0)
+
+
+def test_folds_share_no_group_and_hold_all_samples():
+    groups = [f"g{i // 3}" for i in range(40)]
+    samples = Samples([FakeSet("A", groups)])
+    parts = []
+    for fold in (1, 2, 3, 4):
+        train, validation = split_fold(samples, fold, 4)
+        assert not set(train.groups) & set(validation.groups)
+        assert sorted(train.names + validation.names) == sorted(samples.names)
+        assert 6 <= len(validation) <= 14
+        parts += validation.names
+    assert sorted(parts) == sorted(samples.names)
+
+
+def test_more_folds_than_groups():
+    samples = Samples([FakeSet("A", ["a", "a", "b"])])
+    with pytest.raises(UserError, match="3 training samples in 2 groups"):
+        split_fold(samples, 1, 3)

@@ -179,6 +179,8 @@ def test_a_run_of_the_first_version_is_taken_up(tmp_path):
                 ("use_se", 1),
                 ("data_path", "x"),
                 ("initial_weights", 3),
+                ("fold", 3),
+                ("fold", "3/2"),
             )
         ],
         ({**asdict(TrainingOptions()), "ema": 2}, "is not a run's configuration.*ema"),
@@ -204,6 +206,8 @@ def test_a_configuration_that_is_none_of_ours_is_refused(options, message, tmp_p
         ["--ema", "1"],
         ["--seed", "4294967296"],
         ["--stages", "192=30,256=40,192=30:5"],
+        ["--fold", "0/4"],
+        ["--fold", "2"],
     ],
 )
 def test_impossible_values_exit_2(flags):
@@ -224,6 +228,8 @@ def test_an_adversarial_weight_brings_the_discriminator_back():
     [
         (["--no_discriminator", "--crf", "meanfield"], "--no_discriminator leaves"),
         (["--train_on_validation", "--val_data_path", "y"], "is not for sets of"),
+        (["--fold", "1/4", "--val_data_path", "y"], "--fold is not for sets of"),
+        (["--teacher", "maps.npz"], "--teacher is for training with --no_disc"),
         (["--threshold_from", "runs/a"], "is for a run with --train_on_validation"),
         (["--stages", "32:2", "--early_stop_patience", "3"], "of fixed length"),
         (["--monitor", "last", "--early_stop_patience", "3"], "other than last"),

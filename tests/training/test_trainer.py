@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from cli.command import UserError
-from losses import StructureLoss, dice_per_image_loss
+from losses import StructureLoss, dice_per_image_loss, distillation_loss
 from models.checkpoints import load_checkpoint, save_checkpoint
 from models.run_folder import RunFolder
 from tests.training.conftest import tiny_network
@@ -158,3 +158,22 @@ def test_heads_change_what_the_network_learns():
         trainer.train_step(tuple(map(tf.constant, _batch(32))))
         after[deep] = trainer.network.get_layer("bottleneck_conv1").get_weights()[0]
     assert not np.allclose(after[False], after[True], atol=1e-6)
+
+
+@pytest.mark.parametrize("weight", [0.0, 2.0])
+def test_the_maps_of_teachers_add_to_the_loss(weight):
+    keras.utils.set_random_seed(1)
+    network = tiny_network(32)
+    trainer = SegmentationTrainer(network, teacher_weight=weight)
+    trainer.compile(keras.optimizers.SGD(0.0), StructureLoss())
+    trainer.build()
+    images, masks = _batch(32)
+    teacher = np.full_like(masks, 0.25)
+    results = trainer.train_step((images, np.concatenate([masks, teacher], -1)))
+    maps = network(images, training=True)
+    taught = weight * distillation_loss(teacher, maps)
+    expected = float(StructureLoss()(masks, maps) + taught)
+    assert float(results["loss"]) == pytest.approx(expected, rel=1e-5)
+    trainer.reset_metrics()
+    plain = trainer.train_step((images, masks))
+    assert float(plain["dice"]) == pytest.approx(float(results["dice"]))
