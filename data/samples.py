@@ -108,10 +108,7 @@ def split_validation(
             f"{len(samples)} training samples in {len(order)} groups cannot be split "
             "for validation; give --val_data_path"
         )
-    return (
-        samples.subset(np.flatnonzero(~validation)),
-        samples.subset(np.flatnonzero(validation)),
-    )
+    return _divided(samples, validation)
 
 
 def split_fold(samples: Samples, fold: int, folds: int) -> tuple[Samples, Samples]:
@@ -144,7 +141,10 @@ def split_fold(samples: Samples, fold: int, folds: int) -> tuple[Samples, Sample
         part = sizes.argmin()
         parts[groups == group] = part
         sizes[part] += np.sum(groups == group)
-    validation = parts == fold - 1
+    return _divided(samples, parts == fold - 1)
+
+
+def _divided(samples: Samples, validation: np.ndarray) -> tuple[Samples, Samples]:
     return (
         samples.subset(np.flatnonzero(~validation)),
         samples.subset(np.flatnonzero(validation)),

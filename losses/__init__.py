@@ -3,7 +3,12 @@
 from losses.adversarial import adversarial_loss, discriminator_loss
 from losses.distillation import distillation_loss
 from losses.lgps import LGPSLoss, lgps_loss
-from losses.overlap import dice_loss, dice_per_image_loss, weighted_iou_loss
+from losses.overlap import (
+    dice_loss,
+    dice_per_image_loss,
+    squared_dice_loss,
+    weighted_iou_loss,
+)
 from losses.pvtseg import PVTSegLoss, pvtseg_loss
 from losses.structure import (
     StructureDiceLoss,
@@ -24,6 +29,7 @@ __all__ = [
     "distillation_loss",
     "lgps_loss",
     "pvtseg_loss",
+    "squared_dice_loss",
     "structure_dice_loss",
     "structure_loss",
     "weighted_iou_loss",

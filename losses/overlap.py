@@ -57,6 +57,24 @@ def dice_per_image_loss(
     return 1 - ops.mean(dice)
 
 
+def squared_dice_loss(a: keras.KerasTensor, b: keras.KerasTensor) -> keras.KerasTensor:
+    """Soft Dice loss of two maps of each image, averaged; 0 where they are the same.
+
+    Formula:
+        mean over images of `1 - (2·Σab + 1) / (Σa² + Σb² + 1)`
+
+    Args:
+        a, b: `(B, H, W, 1)` probabilities.
+
+    Returns:
+        Scalar in [0, 1).
+    """
+    a, b = _as_floats(a, b)
+    overlap = 2 * ops.sum(a * b, axis=(1, 2, 3))
+    total = ops.sum(a**2 + b**2, axis=(1, 2, 3))
+    return ops.mean(1 - (overlap + IMAGE_SMOOTH) / (total + IMAGE_SMOOTH))
+
+
 def weighted_iou_loss(
     y_true: keras.KerasTensor, y_pred: keras.KerasTensor
 ) -> keras.KerasTensor:

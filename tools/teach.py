@@ -16,17 +16,19 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from scipy.special import expit, logit
 from tqdm import tqdm
 
 from cli.command import UserError, command_parser, import_tensorflow, run_command
+from cli.files import make_folder
 from cli.ranges import IMAGE_SIDE, number
 from data.images import resize_image
 from data.teacher_maps import save_teacher_maps
+from deploy.runtimes import PROBABILITY_MARGIN
 from models.run_folder import RunFolder
 from training.saved_options import saved_options
 
 SIZES = (224, 288)
-MARGIN = 1e-6  # of a probability from 0 and 1
 VIEWS = 8  # the mirrors and turns of a square
 
 
@@ -63,17 +65,22 @@ def main(args: argparse.Namespace) -> None:
     import_tensorflow()
     from training.run import load_samples
 
+    parts = [load_samples(of_run)[1] for of_run in options]
+    if len({samples.image_size for samples in parts}) > 1:
+        raise UserError("The runs are of arrays of different sizes")
+    teachers = [Teacher(run.best, args.sizes) for run in runs]
+    make_folder(args.out.parent)  # nothing can be wrong after the work is done
+
     logits = defaultdict(list)
-    for run, of_run in zip(runs, options, strict=True):
-        _, samples = load_samples(of_run)
-        teacher = Teacher(run.best, args.sizes)
+    for run, of_run, samples, teacher in zip(
+        runs, options, parts, teachers, strict=True
+    ):
         for index, name in enumerate(tqdm(samples.names, str(run), leave=False)):
             images, _ = samples.batch([index])
-            logits[name].append(teacher.logits(images[0]))
-    if len({one.shape for several in logits.values() for one in several}) > 1:
-        raise UserError("The runs are of arrays of different sizes")
+            # As they were trained, not as they were saved.
+            logits[name].append(teacher.logits(images[0]) / of_run.logit_scale)
     maps = [np.mean(several, axis=0) for several in logits.values()]
-    save_teacher_maps(args.out, logits, 1 / (1 + np.exp(-np.stack(maps))))
+    save_teacher_maps(args.out, logits, expit(np.stack(maps)))
     print(f"{args.out}: maps of {len(maps)} images")
 
 
@@ -103,9 +110,12 @@ class Teacher:
         for side, network in self._networks.items():
             frame = resize_image(image, (side, side))
             views = np.stack([turned(frame, view) for view in range(VIEWS)])
-            maps = network(views).numpy()[..., 0].clip(MARGIN, 1 - MARGIN)
-            views = np.log(maps / (1 - maps))
-            back = [turned_back(one, view) for view, one in enumerate(views)]
+            maps = (
+                network(views)
+                .numpy()[..., 0]
+                .clip(PROBABILITY_MARGIN, 1 - PROBABILITY_MARGIN)
+            )
+            back = [turned_back(one, view) for view, one in enumerate(logit(maps))]
             height, width = image.shape[:2]
             total.append(cv2.resize(np.mean(back, axis=0), (width, height)))
         return np.mean(total, axis=0)

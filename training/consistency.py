@@ -8,7 +8,8 @@ images of another hospital (consistency training: Sajjadi et al., 2016).
 import keras
 import tensorflow as tf
 
-SMOOTH = 1.0
+from losses import squared_dice_loss
+
 CHANNEL_GAIN = 0.15  # largest change of each colour channel's factor around 1
 GAIN = 0.2  # of all channels together
 SHIFT = 0.15  # of all channels together, of the range -1 to 1
@@ -65,10 +66,7 @@ class TwoViews:
         """
         first, second = tf.split(tf.cast(maps, tf.float32), 2)
         first = move(first, self._turn(first, step))
-        axes = (1, 2, 3)
-        overlap = 2 * tf.reduce_sum(first * second, axes)
-        total = tf.reduce_sum(first**2 + second**2, axes)
-        return self.weight * tf.reduce_mean(1 - (overlap + SMOOTH) / (total + SMOOTH))
+        return self.weight * squared_dice_loss(first, second)
 
     def _turn(self, images: tf.Tensor, step: tf.Tensor | keras.Variable) -> tf.Tensor:
         """One of 1 to 7 for the whole batch; 1 to 3, the mirrors, if not square."""

@@ -83,10 +83,7 @@ def train(
     # A run that goes on elsewhere keeps the precision that it began with.
     options = replace(options, precision=set_precision(options.precision))
     train_samples, val_samples = load_samples(options)
-    if options.teacher:
-        TeacherMaps(options.teacher).check(
-            train_samples.names, train_samples.image_size
-        )
+    teacher = load_teacher(options, train_samples)
     stages = options.planned_stages(train_samples.image_size)
     sides = {side for stage, *_ in stages for side, _ in stage.sizes}
     check_sides(sides, options)
@@ -139,7 +136,9 @@ def train(
         sizes = stage.image_sizes if options.stages else {size: 1.0}
         first = max(done, first)
         trainer.fit(
-            training_batches(train_samples, sizes, stage, options, first, several),
+            training_batches(
+                train_samples, sizes, stage, options, first, several, teacher
+            ),
             validation_data=validation_data,
             steps_per_epoch=steps,
             initial_epoch=first,
@@ -196,6 +195,19 @@ def load_samples(options: TrainingOptions) -> tuple[Samples, Samples]:
     else:
         kept, validation = split_validation(train, options.val_fraction, options.seed)
     return train if options.train_on_validation else kept, validation
+
+
+def load_teacher(options: TrainingOptions, samples: Samples) -> TeacherMaps | None:
+    """Opens the run's maps of teachers, if it has any.
+
+    Raises:
+        UserError: they cannot be read, or are not of all these samples.
+    """
+    if options.teacher is None:
+        return None
+    teacher = TeacherMaps(options.teacher)
+    teacher.check(samples.names, samples.image_size)
+    return teacher
 
 
 def hash_of_images(train: Samples, validation: Samples) -> str:
@@ -261,6 +273,7 @@ def training_batches(
     options: TrainingOptions,
     first_epoch: int = 0,
     full_batches: bool = False,
+    teacher: TeacherMaps | None = None,
 ) -> tf.data.Dataset:
     """The endless batches of a stage; see `data.pipeline.training_dataset`."""
     return training_dataset(
@@ -273,7 +286,7 @@ def training_batches(
         shuffle=options.shuffle,
         first_epoch=first_epoch,
         full_batches=full_batches,
-        teacher=TeacherMaps(options.teacher) if options.teacher else None,
+        teacher=teacher,
     )
 
 

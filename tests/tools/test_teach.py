@@ -62,6 +62,15 @@ def test_each_image_is_seen_by_the_run_that_held_it_back(tmp_path, data):
     assert levels == [69] * 3 + [225] * 3  # 255 / (1 + e), 255 / (1 + e^-2)
 
 
+def test_the_scale_of_saved_logits_is_taken_off(tmp_path, data):
+    """A student's maps are compared while they are trained, at the scale 1."""
+    run = write_run(tmp_path / "run", data, 3.0, fold="1/2", logit_scale=3)
+    out = tmp_path / "new" / "maps.npz"
+    teach.main(teach.parse_args([run, "--out", str(out), "--sizes", "32"]))
+    with np.load(out) as arrays:
+        assert set(np.unique(arrays["maps"])) == {186}  # 255 / (1 + e^-1)
+
+
 def test_a_run_that_held_nothing_back_is_refused(tmp_path, data):
     run = write_run(tmp_path / "run", data, 0.0, train_on_validation=True)
     with pytest.raises(UserError, match="held no training images back"):
