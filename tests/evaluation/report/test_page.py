@@ -11,6 +11,7 @@ from evaluation.protocols import build_protocols
 from evaluation.report.page import Gallery, picture_name, write_report
 from evaluation.report.results_folder import write_metrics
 from evaluation.scoring import SetScores, score_cases
+from web.chromium import wait_for
 
 FLAGS = (
     "headless no-sandbox disable-gpu disable-quic no-first-run disable-sync "
@@ -116,6 +117,15 @@ def choose(browser, control: str, value: str) -> None:
     )
 
 
+def wait_for_panels_of(browser, picture: str) -> None:
+    """The viewer shows a picture once it has been loaded."""
+    style = "return getComputedStyle(document.querySelector('#panels div'))"
+    wait_for(
+        lambda: picture in browser.execute_script(f"{style}.backgroundImage"),
+        f"{picture} in the viewer",
+    )
+
+
 def test_sort_filter_and_open(browser, make_report, cases):
     browser.get(make_report(cases).as_uri())
     names = [f"case</script>{i} (C{1 + i // 2})" for i in range(3)]
@@ -136,8 +146,7 @@ def test_sort_filter_and_open(browser, make_report, cases):
     assert facts.text.startswith("case</script>0 · 1 of 2 · Dice 1.0000")
     browser.find_element("id", "next").click()
     assert facts.text.startswith("case</script>1 · 2 of 2 · Dice 0.")
-    picture = "return getComputedStyle(document.querySelector('#panels div'))"
-    assert "00001.jpg" in browser.execute_script(f"{picture}.backgroundImage")
+    wait_for_panels_of(browser, "00001.jpg")
     errors = [e for e in browser.get_log("browser") if e["level"] == "SEVERE"]
     assert errors == []
 
