@@ -126,6 +126,8 @@ def new_options(given: Mapping[str, Any]) -> TrainingOptions:
         if given.get("use_discriminator") is False:
             raise UserError("--no_discriminator leaves nothing for its other flags")
         changes["use_discriminator"] = True
+    if "teacher_weight" in given and not given.get("teacher"):
+        raise UserError("--teacher_weight has no effect without --teacher")
     changes |= {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in given.items()

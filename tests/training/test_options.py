@@ -233,6 +233,7 @@ def test_an_adversarial_weight_brings_the_discriminator_back():
         (["--threshold_from", "runs/a"], "is for a run with --train_on_validation"),
         (["--stages", "32:2", "--early_stop_patience", "3"], "of fixed length"),
         (["--monitor", "last", "--early_stop_patience", "3"], "other than last"),
+        (["--teacher_weight", "2"], "--teacher_weight has no effect without --teacher"),
         (["--warmup_epochs", "2"], "--warmup_epochs has no effect with --schedule pl"),
         (
             ["--schedule", "cosine", "--plateau_patience", "9"],
