@@ -19,21 +19,41 @@ test: .venv/installed-dev
 test-all: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not gpu"
 
-# The shipped weights: two runs and the mean of their weights, from arrays prepared with
-# --split pranet --image_size 352 (docs/training.md). The first run began with
-# ENCODER_WEIGHTS=mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_160_no_top.h5 of
-# Keras; imagenet downloads the 224 release. When interrupted: train.py --resume --name
-# best_first (or best_second), then what is left of these commands.
+# The shipped weights, from arrays prepared with --split pranet --image_size 352
+# (docs/training.md): two runs and the mean of their weights, two teachers of half of the
+# images each, which are trained in two steps, two students, and the mean of their
+# weights and of those that they began with. The encoder's first weights were mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_160_no_top.h5
+# of Keras; imagenet downloads the 224 release. When interrupted: train.py --resume
+# --name NAME, then what is left of these commands.
 ENCODER_WEIGHTS ?= imagenet
-ON_ALL_IMAGES := --train_on_validation --data_path data/Kvasir-SEG data/CVC-ClinicDB
+DATASETS := --data_path data/Kvasir-SEG data/CVC-ClinicDB
+ON_ALL_IMAGES := --train_on_validation $(DATASETS)
+THRESHOLD := --threshold_from weights/held_back_run
+TEACHER := --recipe best --stages 128=30,160=40,192=30:22 192=40,256=60:10 --ema 0.998 \
+	--bn_recalibrate 128 --encoder_weights $(ENCODER_WEIGHTS) $(DATASETS)
+LONGER := --recipe finetune --stages 192=15,256=60,320=25:10 $(DATASETS)
+STUDENT := --recipe finetune --initial_weights runs/best_mean/best.h5 \
+	--teacher runs/teachers.npz --stages 192=20,256=80:6 $(THRESHOLD) $(ON_ALL_IMAGES)
 train-best: .venv/installed
-	$(BIN)/python train.py --recipe best --name best_first \
+	$(BIN)/python train.py --name best_first --recipe best \
 		--encoder_weights $(ENCODER_WEIGHTS) $(ON_ALL_IMAGES)
-	$(BIN)/python train.py --recipe finetune --name best_second --seed 43 \
-		--initial_weights runs/best_first/best.h5 \
-		--threshold_from weights/held_back_run $(ON_ALL_IMAGES)
+	$(BIN)/python train.py --name best_second --recipe finetune --seed 43 \
+		--initial_weights runs/best_first/best.h5 $(THRESHOLD) $(ON_ALL_IMAGES)
 	$(BIN)/python -m tools.average_checkpoints runs/best_first runs/best_second \
-		--out_dir runs/best
+		--out_dir runs/best_mean
+	$(BIN)/python train.py --name teacher_1 --fold 1/2 --seed 51 $(TEACHER)
+	$(BIN)/python train.py --name teacher_2 --fold 2/2 --seed 52 $(TEACHER)
+	$(BIN)/python train.py --name teacher_longer_1 --fold 1/2 --seed 53 \
+		--initial_weights runs/teacher_1/best.h5 $(LONGER)
+	$(BIN)/python train.py --name teacher_longer_2 --fold 2/2 --seed 54 \
+		--initial_weights runs/teacher_2/best.h5 $(LONGER)
+	$(BIN)/python -m tools.teach runs/teacher_1 runs/teacher_longer_1 \
+		runs/teacher_2 runs/teacher_longer_2 --masks_of CVC-ClinicDB \
+		--out runs/teachers.npz
+	$(BIN)/python train.py --name student_1 --seed 48 $(STUDENT)
+	$(BIN)/python train.py --name student_2 --seed 49 $(STUDENT)
+	$(BIN)/python -m tools.average_checkpoints runs/best_mean runs/student_1 \
+		runs/student_2 --out_dir runs/best
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

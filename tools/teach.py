@@ -7,7 +7,8 @@
 
 Each run gives the maps of its validation images: its logits, averaged over the mirrors
 and quarter turns of the image and over the sizes. Where several runs held an image
-back, their logits are averaged too.
+back, their logits are averaged too. `--masks_of` is for datasets whose maps would teach
+something wrong: their masks are written in place of maps.
 """
 
 import argparse
@@ -45,6 +46,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar="SIDE",
         help="in pixels, at which the teachers see an image; default: 224 288",
     )
+    add(
+        "--masks_of",
+        nargs="+",
+        default=[],
+        metavar="DATASET",
+        help="folder names of datasets whose masks are written instead of maps",
+    )
     args = parser.parse_args(argv)
     if args.out.suffix != ".npz":
         parser.error(f"--out must end in .npz, received {args.out}")
@@ -55,7 +63,8 @@ def main(args: argparse.Namespace) -> None:
     """Writes the maps of all images that a run held back.
 
     Raises:
-        UserError: a run is not there, held nothing back, or is of other arrays.
+        UserError: a run is not there, held nothing back, or is of other arrays; or no
+            run is of a dataset of `--masks_of`.
     """
     runs = [RunFolder(path) for path in args.runs]
     options = [saved_options(run, {}) for run in runs]
@@ -68,20 +77,27 @@ def main(args: argparse.Namespace) -> None:
     parts = [load_samples(of_run)[1] for of_run in options]
     if len({samples.image_size for samples in parts}) > 1:
         raise UserError("The runs are of arrays of different sizes")
+    names = {name for samples in parts for name in samples.names}
+    if unknown := set(args.masks_of) - {name.split("/")[0] for name in names}:
+        raise UserError(f"--masks_of: no run is of {', '.join(sorted(unknown))}")
     teachers = [Teacher(run.best, args.sizes) for run in runs]
     make_folder(args.out.parent)  # nothing can be wrong after the work is done
 
     logits = defaultdict(list)
+    masks = {}
     for run, of_run, samples, teacher in zip(
         runs, options, parts, teachers, strict=True
     ):
         for index, name in enumerate(tqdm(samples.names, str(run), leave=False)):
-            images, _ = samples.batch([index])
+            images, truth = samples.batch([index])
+            if name.split("/")[0] in args.masks_of:
+                masks[name] = truth[0, ..., 0]
+                continue
             # As they were trained, not as they were saved.
             logits[name].append(teacher.logits(images[0]) / of_run.logit_scale)
-    maps = [np.mean(several, axis=0) for several in logits.values()]
-    save_teacher_maps(args.out, logits, expit(np.stack(maps)))
-    print(f"{args.out}: maps of {len(maps)} images")
+    maps = {name: expit(np.mean(several, axis=0)) for name, several in logits.items()}
+    save_teacher_maps(args.out, [*maps, *masks], [*maps.values(), *masks.values()])
+    print(f"{args.out}: maps of {len(maps)} images, masks of {len(masks)}")
 
 
 class Teacher:

@@ -70,8 +70,8 @@ BEST = {
     "use_discriminator": False,
 }
 
-# `--recipe finetune`: how they went on, from what the first run gave, before both were
-# averaged (`tools/average_checkpoints.py`). It serves other images too.
+# `--recipe finetune`: how they went on, before they were averaged
+# (`tools/average_checkpoints.py`). It serves other images too.
 FINETUNE_SIZES = ((192, 15.0), (256, 60.0), (320, 25.0))
 FINETUNE = BEST | {
     "initial_weights": "lgps",

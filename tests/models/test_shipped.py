@@ -18,11 +18,11 @@ from training.saved_options import saved_options
 from training.threshold import held_back_threshold
 
 PATH = SHIPPED_WEIGHTS["lgps"]
-SHA256 = "027d67c0ca20e5de872268d63a6acb2c5ade2a6e0b7209eb24cade52c2240579"
+SHA256 = "544c268f95c234f06982ec22f48b490cfbebdb3902f27280f64421e969434cdb"
 # Mean probability of each of four drawn frames, as the shipped network gave them.
-MEANS = [0.0139, 0.0373, 0.1195, 0.0404]
+MEANS = [0.0296, 0.0401, 0.1196, 0.0415]
 # meanDice of protocol pranet at the original size, on PraNet's test lists.
-MEAN_DICE = {"Kvasir-SEG": 0.9082, "CVC-ClinicDB": 0.9115}
+MEAN_DICE = {"Kvasir-SEG": 0.9087, "CVC-ClinicDB": 0.9162}
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -71,6 +71,23 @@ def test_the_scale_of_saved_logits_is_taken_off(tmp_path, data):
         assert set(np.unique(arrays["maps"])) == {186}  # 255 / (1 + e^-1)
 
 
+def test_masks_in_place_of_maps(tmp_path, data):
+    samples = Samples([load_prepared(data, "train")])
+    dataset = samples.sets[0].name
+    run = write_run(tmp_path / "run", data, 0.0, fold="1/2")
+    flags = [run, "--out", str(tmp_path / "maps.npz"), "--masks_of", dataset]
+    with pytest.raises(UserError, match="no run is of CVC-300"):
+        teach.main(teach.parse_args([*flags, "CVC-300"]))
+    teach.main(teach.parse_args(flags))
+    teacher = TeacherMaps(tmp_path / "maps.npz")
+    with np.load(tmp_path / "maps.npz") as arrays:
+        names = arrays["names"].tolist()
+    assert len(names) == 3
+    for name in names:
+        _, masks = samples.batch([samples.names.index(name)])
+        np.testing.assert_array_equal(teacher[name], 255 * masks[0])
+
+
 def test_a_run_that_held_nothing_back_is_refused(tmp_path, data):
     run = write_run(tmp_path / "run", data, 0.0, train_on_validation=True)
     with pytest.raises(UserError, match="held no training images back"):

@@ -1,6 +1,7 @@
 """Flags, recipes and run folders."""
 
 import re
+import subprocess
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from training.recipes import new_options, run_folder
 from training.saved_options import saved_options
 
 ROOT = Path(train.__file__).parent
-MAKEFILE = (ROOT / "Makefile").read_text()
 
 
 def _given(*flags) -> dict:
@@ -252,16 +252,20 @@ def test_flags_that_contradict_each_other_are_refused(flags, message):
 
 
 @pytest.mark.parametrize(
-    ("recipe", "folder"), [("best", "weights/first_run"), ("finetune", "weights")]
+    ("name", "folder"),
+    [
+        ("best_first", "weights/first_run"),
+        ("best_second", "weights/second_run"),
+        ("teacher_1", "weights/teacher_run"),
+        ("student_2", "weights"),
+    ],
 )
-def test_the_shipped_configuration_is_what_make_train_best_runs(recipe, folder):
+def test_the_shipped_configuration_is_what_make_train_best_runs(name, folder):
     saved = saved_options(RunFolder(ROOT / folder), {})
-    command = re.search(
-        rf"train\.py (--recipe {recipe} (?:.*\\\n)*.*)\n", MAKEFILE
-    ).group(1)
-    shared = re.search(r"ON_ALL_IMAGES := (.*)\n", MAKEFILE).group(1)
-    command = command.replace("$(ON_ALL_IMAGES)", shared).replace("\\\n", " ")
-    flags = command.replace("$(ENCODER_WEIGHTS)", str(saved.encoder_weights)).split()
-    given = _given(*flags)
+    make = ["make", "-n", "train-best", f"ENCODER_WEIGHTS={saved.encoder_weights}"]
+    commands = subprocess.run(
+        make, cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.replace("\\\n", " ")
+    given = _given(*re.search(rf"train\.py (--name {name} .*)", commands)[1].split())
     del given["name"]
     assert new_options(given) == saved
