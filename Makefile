@@ -22,8 +22,9 @@ test-all: .venv/installed-dev
 # The shipped weights, from arrays prepared with --split pranet --image_size 352
 # (docs/training.md): two runs and the mean of their weights, two teachers of half of the
 # images each, which are trained in two steps, two students, and the mean of their
-# weights and of those that they began with. The encoder's first weights were mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_160_no_top.h5
-# of Keras; imagenet downloads the 224 release. When interrupted: train.py --resume
+# weights and of those that they began with. The encoder began with
+# ENCODER_WEIGHTS=mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_160_no_top.h5 of
+# Keras; imagenet downloads the 224 release. When interrupted: train.py --resume
 # --name NAME, then what is left of these commands.
 ENCODER_WEIGHTS ?= imagenet
 DATASETS := --data_path data/Kvasir-SEG data/CVC-ClinicDB

@@ -77,8 +77,8 @@ def main(args: argparse.Namespace) -> None:
     parts = [load_samples(of_run)[1] for of_run in options]
     if len({samples.image_size for samples in parts}) > 1:
         raise UserError("The runs are of arrays of different sizes")
-    names = {name for samples in parts for name in samples.names}
-    if unknown := set(args.masks_of) - {name.split("/")[0] for name in names}:
+    datasets = {prepared.name for samples in parts for prepared in samples.sets}
+    if unknown := set(args.masks_of) - datasets:
         raise UserError(f"--masks_of: no run is of {', '.join(sorted(unknown))}")
     teachers = [Teacher(run.best, args.sizes) for run in runs]
     make_folder(args.out.parent)  # nothing can be wrong after the work is done
