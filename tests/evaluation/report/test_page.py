@@ -11,12 +11,8 @@ from evaluation.protocols import build_protocols
 from evaluation.report.page import Gallery, picture_name, write_report
 from evaluation.report.results_folder import write_metrics
 from evaluation.scoring import SetScores, score_cases
+from tests.web.page import opened_browser
 from web.chromium import wait_for
-
-FLAGS = (
-    "headless no-sandbox disable-gpu disable-quic no-first-run disable-sync "
-    "disable-background-networking disable-component-update window-size=1300,900"
-)
 
 
 def disc(side: int, radius: float, size: int = 48) -> np.ndarray:
@@ -84,19 +80,8 @@ def test_published_rows_are_not_spoken_of_where_there_are_none(make_report, case
 
 @pytest.fixture(scope="module")
 def browser():
-    webdriver = pytest.importorskip("selenium.webdriver")
-    service = pytest.importorskip("selenium.webdriver.chrome.service")
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chromium and driver):
-        pytest.skip("needs chromium and chromedriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in FLAGS.split():
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    window = webdriver.Chrome(options, service.Service(driver))
-    yield window
-    window.quit()
+    with opened_browser() as window:
+        yield window
 
 
 def shown(browser) -> list[str]:
